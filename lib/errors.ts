@@ -1,0 +1,70 @@
+/** Every way a request, or the start of the application, can be refused. */
+import { createError, type FastifyError } from '@fastify/error'
+
+/** Why a token is no good, by name alone. It goes to the log; a client never learns it. */
+export type TokenFault =
+  | 'repeated' | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
+  | 'issuer' | 'audience' | 'type' | 'time' | 'identity'
+
+interface RefusalConstructor<Reason extends string> {
+  new (reason: Reason): FastifyError & { readonly reason: Reason }
+}
+
+/**
+ * A refusal that is the client's doing. It keeps its reason off its own properties, so that no
+ * serializer can send or log it unasked, and has no stack, which could only point at this library.
+ */
+function refusal<Reason extends string> (code: string, message: string, statusCode: number): RefusalConstructor<Reason> {
+  return class extends createError<[]>(code, message, statusCode, Error, false) {
+    readonly #reason: Reason
+
+    constructor (reason: Reason) {
+      super()
+      this.#reason = reason
+    }
+
+    get reason (): Reason {
+      return this.#reason
+    }
+  }
+}
+
+/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: neither header nor cookie came with the request. */
+export class TokenMissingError extends refusal<'missing'>(
+  'FST_CF_ACCESS_TOKEN_MISSING', 'A Cloudflare Access token is required', 401) {}
+
+/** `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, wrongly signed, or meant for somebody else. */
+export class TokenInvalidError extends refusal<TokenFault>(
+  'FST_CF_ACCESS_TOKEN_INVALID', 'The Cloudflare Access token is not valid here', 401) {}
+
+/** `FST_CF_ACCESS_TOKEN_EXPIRED`, 401: past the token's `exp`, or issued longer ago than `maxTokenAge`. */
+export class TokenExpiredError extends refusal<'expired' | 'age'>(
+  'FST_CF_ACCESS_TOKEN_EXPIRED', 'The Cloudflare Access token has expired', 401) {}
+
+/** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy says no. The reason is the rule, such as `exclude.email`. */
+export class ForbiddenError extends refusal<string>(
+  'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
+
+/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team can be had now. */
+export class KeysUnavailableError extends createError<[ErrorOptions]>(
+  'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'The keys of Cloudflare Access cannot be had now', 503) {
+  /** Seconds after which asking again makes sense, 1 at least. */
+  readonly retryAfter: number
+
+  constructor (retryAfter: number, cause?: unknown) {
+    super({ cause })
+    this.retryAfter = retryAfter
+  }
+}
+
+/** `FST_CF_ACCESS_POLICY_FAILED`, 500: a predicate threw; what it threw is the `cause`. */
+export const PolicyFailedError = createError<[ErrorOptions]>(
+  'FST_CF_ACCESS_POLICY_FAILED', 'The access policy could not be decided', 500)
+
+/** `FST_CF_ACCESS_NOT_REGISTERED`, 500: a guard runs where no single registration answers for it. */
+export const NotRegisteredError = createError<[message: string]>(
+  'FST_CF_ACCESS_NOT_REGISTERED', '%s', 500)
+
+/** `FST_CF_ACCESS_OPTIONS_INVALID`: an option, a policy or a route's setting that cannot be used. Stops the start. */
+export const OptionsInvalidError = createError<[message: string]>(
+  'FST_CF_ACCESS_OPTIONS_INVALID', '%s', 500, TypeError)

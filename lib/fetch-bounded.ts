@@ -1,0 +1,64 @@
+/** One question to the team's domain: bounded in time and size, and never led elsewhere. */
+
+/** The part of the `fetch` standard that is used here. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+export interface FetchBounds {
+  readonly fetch: Fetch
+  /** Milliseconds for the whole answer, its body included. */
+  readonly timeout: number
+  /** Ends the question early. */
+  readonly signal: AbortSignal
+}
+
+export interface Answer {
+  readonly status: number
+  readonly text: string
+}
+
+const MAX_BYTES = 256 * 1024
+
+/**
+ * Asks `url` and reads the answer whole.
+ * @throws {Error} when there is no answer in time, when it is a redirect, or when it is over 256 KiB.
+ */
+export async function fetchBounded (url: string, headers: Record<string, string>, bounds: FetchBounds): Promise<Answer> {
+  const { fetch, timeout, signal } = bounds
+  signal.throwIfAborted()
+  const stop = new AbortController()
+  const giveUp = (): void => stop.abort(signal.reason)
+  signal.addEventListener('abort', giveUp)
+  const timer = setTimeout(() => stop.abort(new Error(`no whole answer within ${timeout} ms`)), timeout).unref()
+  try {
+    // A fetch of the application's own may not heed the signal, so the wait ends with it either way.
+    return await Promise.race([ask(fetch, url, { headers, redirect: 'manual', signal: stop.signal }), ending(stop.signal)])
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', giveUp)
+    stop.abort() // lets go of a body that nobody reads on
+  }
+}
+
+async function ask (fetch: Fetch, url: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url, { method: 'GET', ...init })
+  // With `redirect: 'manual'` a redirect comes back as itself; a fetch that follows all the same shows it here.
+  if (response.redirected || (response.url !== '' && response.url !== url)) throw new Error('the answer was redirected')
+  return { status: response.status, text: await readText(response) }
+}
+
+async function readText (response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength
+    if (bytes > MAX_BYTES) throw new Error(`the answer is over ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function ending (signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}

@@ -1,0 +1,16 @@
+/**
+ * The public face of fastify-cf-access.
+ * @module
+ */
+import { cfAccess } from './plugin.js'
+
+export default cfAccess
+export { cfAccess }
+export { guard, type CfAccessGuard } from './guard.js'
+export type { CfAccess } from './plugin.js'
+export type { CfAccessOptions } from './options.js'
+export type { CfAccessPolicy, CfAccessPredicate, CfAccessRules, CfAccessSelectors } from './policy.js'
+export type { CfAccessRouteConfig } from './route-config.js'
+export type { CfAccessCertificate, CfAccessClaims, CfAccessIdentity, CfAccessService, CfAccessUser } from './identity.js'
+export type { KeyStatus, KeyTimes } from './key-set.js'
+export * from './errors.js'

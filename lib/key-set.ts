@@ -1,0 +1,209 @@
+/** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
+import type { CryptoKey } from 'jose'
+import { KeysUnavailableError, TokenInvalidError } from './errors.js'
+import { fetchBounded, type Fetch } from './fetch-bounded.js'
+import { readKeys, type PublishedKeys } from './jwks.js'
+
+/** How long keys are believed and how often they are asked for. All in milliseconds. */
+export interface KeyTimes {
+  /** Keys older than this are refreshed behind the requests' backs. */
+  readonly maxAge: number
+  /** Keys older than this are believed no longer. */
+  readonly maxStale: number
+  /** The least time between two questions for an unknown `kid`, and between two tries while the endpoint fails. */
+  readonly cooldown: number
+  /** How long one answer may take, its body included. */
+  readonly timeout: number
+}
+
+/** Where the keys come from. Equal sources share one key set. */
+export interface KeySource {
+  readonly url: string
+  readonly fetch: Fetch
+  readonly times: KeyTimes
+}
+
+/** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
+export interface KeyStatus {
+  /** `fresh`: younger than `maxAge`. `stale`: older, still believed. `unavailable`: none that may be believed. */
+  readonly state: 'fresh' | 'stale' | 'unavailable'
+  /** The `kid` of every key. */
+  readonly kids: readonly string[]
+  /** Milliseconds since the last success, or `null` before the first. */
+  readonly age: number | null
+  readonly lastSuccess: number | null
+  readonly lastFailure: { readonly at: number, readonly reason: string } | null
+  /** Before this time no request makes a failing endpoint be asked again; `null` while it does not fail. */
+  readonly nextTry: number | null
+}
+
+/** Told of each refresh. */
+export interface KeyObserver {
+  /** The keys are others than before. */
+  rotated (url: string, kids: readonly string[]): void
+  failed (url: string, reason: string): void
+}
+
+export class KeySet {
+  readonly source: KeySource
+  readonly #observers = new Set<KeyObserver>()
+  readonly #closing = new AbortController()
+  #keys: PublishedKeys = new Map()
+  #version = 0
+  #refreshing: Promise<void> | null = null
+  #succeededAt = -Infinity
+  #soughtAt = -Infinity
+  #failure: { at: number, reason: string } | null = null
+  #lastFailure: { at: number, reason: string } | null = null
+
+  constructor (source: KeySource) {
+    this.source = source
+  }
+
+  /** Changes when the keys do. What was verified under another version is to be verified again. */
+  get version (): number {
+    return this.#version
+  }
+
+  /**
+   * Whether the keys may be believed, starting a refresh in the background when they are old.
+   * @param now milliseconds since the Unix epoch
+   */
+  trusted (now: number): boolean {
+    // The distance, so that a clock set back cannot make keys young for ever.
+    const age = Math.abs(now - this.#succeededAt)
+    if (age < this.source.times.maxAge) return true
+    this.#refreshUnlessFailing(now)
+    return age < this.source.times.maxStale
+  }
+
+  /**
+   * The key a token names.
+   * @throws {KeysUnavailableError} when it cannot be told whether the team has such a key.
+   * @throws {TokenInvalidError} when the team has none.
+   */
+  async find (kid: string): Promise<CryptoKey> {
+    if (!this.trusted(Date.now())) {
+      await this.#refreshing
+      if (!this.trusted(Date.now())) throw this.#unavailable()
+    }
+    if (!this.#keys.has(kid)) await this.#seek(kid)
+    const published = this.#keys.get(kid)
+    if (published !== undefined) return published.key
+    throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
+  }
+
+  /** Starts fetching the keys, so that the first request need not. */
+  prefetch (): void {
+    this.#refreshUnlessFailing(Date.now())
+  }
+
+  status (): KeyStatus {
+    const now = Date.now()
+    const age = Math.abs(now - this.#succeededAt)
+    const { maxAge, maxStale, cooldown } = this.source.times
+    return {
+      state: age < maxAge ? 'fresh' : age < maxStale ? 'stale' : 'unavailable',
+      kids: [...this.#keys.keys()],
+      age: this.#version === 0 ? null : age,
+      lastSuccess: this.#version === 0 ? null : this.#succeededAt,
+      lastFailure: this.#lastFailure,
+      nextTry: this.#failure === null ? null : this.#failure.at + cooldown
+    }
+  }
+
+  observe (observer: KeyObserver): void {
+    this.#observers.add(observer)
+  }
+
+  /** Ends the observer's use of the keys. With the last one a fetch under way ends too. */
+  leave (observer: KeyObserver): boolean {
+    this.#observers.delete(observer)
+    if (this.#observers.size > 0) return false
+    this.#closing.abort(new Error('the application closed'))
+    return true
+  }
+
+  /** Waits for the one refresh that may bring an unknown `kid`: one under way, or one of its own a cooldown. */
+  async #seek (kid: string): Promise<void> {
+    await this.#refreshing
+    if (this.#keys.has(kid)) return
+    const now = Date.now()
+    if (this.#refreshing === null && this.#cooledDown(this.#soughtAt, now)) {
+      this.#soughtAt = now
+      this.#refreshUnlessFailing(now)
+    }
+    await this.#refreshing
+  }
+
+  #refreshUnlessFailing (now: number): void {
+    if (this.#failure !== null && !this.#cooledDown(this.#failure.at, now)) return
+    this.#refreshing ??= this.#refresh().finally(() => { this.#refreshing = null })
+  }
+
+  #cooledDown (since: number, now: number): boolean {
+    return Math.abs(now - since) >= this.source.times.cooldown
+  }
+
+  async #refresh (): Promise<void> {
+    const { url, fetch, times } = this.source
+    try {
+      const answer = await fetchBounded(url, { accept: 'application/json' }, { fetch, timeout: times.timeout, signal: this.#closing.signal })
+      if (answer.status !== 200) throw new Error(`the answer's status is ${answer.status}`)
+      this.#accept(await readKeys(answer.text))
+    } catch (error) {
+      this.#fail(explain(error))
+    }
+  }
+
+  #accept (keys: PublishedKeys): void {
+    this.#succeededAt = Date.now()
+    this.#failure = null
+    if (isSame(keys, this.#keys)) return
+    this.#keys = keys
+    this.#version++
+    for (const observer of this.#observers) observer.rotated(this.source.url, [...keys.keys()])
+  }
+
+  #fail (reason: string): void {
+    this.#failure = this.#lastFailure = { at: Date.now(), reason }
+    for (const observer of this.#observers) observer.failed(this.source.url, reason)
+  }
+
+  #unavailable (): KeysUnavailableError {
+    const wait = this.#failure === null ? 0 : this.#failure.at + this.source.times.cooldown - Date.now()
+    return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), new Error(this.#failure?.reason))
+  }
+}
+
+function isSame (a: PublishedKeys, b: PublishedKeys): boolean {
+  return a.size === b.size && [...a].every(([kid, { fingerprint }]) => b.get(kid)?.fingerprint === fingerprint)
+}
+
+/** What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause. */
+function explain (error: unknown): string {
+  if (!(error instanceof Error)) return 'the fetch failed'
+  const cause = error.cause
+  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
+}
+
+const open = new Set<KeySet>()
+
+/** The key set of this source, one for the whole process, until {@link leaveKeySet}. */
+export function joinKeySet (source: KeySource, observer: KeyObserver): KeySet {
+  const keySet = [...open].find(candidate => isSameSource(candidate.source, source)) ?? new KeySet(source)
+  open.add(keySet)
+  keySet.observe(observer)
+  return keySet
+}
+
+/** Ends an observer's use of a key set; nobody's key set is closed and forgotten. */
+export function leaveKeySet (keySet: KeySet, observer: KeyObserver): void {
+  if (keySet.leave(observer)) open.delete(keySet)
+}
+
+function isSameSource (a: KeySource, b: KeySource): boolean {
+  return a.url === b.url && a.fetch === b.fetch &&
+    a.times.maxAge === b.times.maxAge && a.times.maxStale === b.times.maxStale &&
+    a.times.cooldown === b.times.cooldown && a.times.timeout === b.times.timeout
+}

@@ -1,0 +1,172 @@
+/** What a registration is given, and the settings it becomes once checked. */
+import { OptionsInvalidError } from './errors.js'
+import type { Fetch } from './fetch-bounded.js'
+import type { KeyTimes } from './key-set.js'
+import { describe, refuseUnknownNames } from './option-errors.js'
+import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
+import { readTeam, TEAM_DOMAIN_TAKES, type Team } from './team.js'
+
+/** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
+export interface CfAccessOptions {
+  /**
+   * The team: `acme`, `acme.cloudflareaccess.com` or `https://acme.cloudflareaccess.com`, or the
+   * FedRAMP form `acme.fed.cloudflareaccess.com`. A loopback address with a port, for development
+   * and tests, unless `NODE_ENV` is `production`.
+   */
+  teamDomain: string
+  /** The AUD tag, or tags, of the Access applications whose tokens may come in here. */
+  audience: string | readonly string[]
+  /** Guards only this path, or these, and what is below; relative to the scope's own prefix. Default: the whole scope. */
+  prefix?: string | readonly string[]
+  /** `false`: guards only routes that ask for it, with `guard()` or `config.cfAccess`. Default `true`. */
+  global?: boolean
+  /** Asked of every guarded request after its token is verified. Default: everybody verified may come in. */
+  policy?: CfAccessPolicy
+  /** Seconds by which clocks may differ, for `exp`, `nbf` and `iat`; 0 to 300. Default 30. */
+  clockTolerance?: number
+  /** Seconds after its `iat` from which a token is refused, whatever its `exp`. Default: no limit. */
+  maxTokenAge?: number
+  /** `false`: believes the header only, not the cookie `CF_Authorization`. Default `true`. */
+  cookie?: boolean
+  /** `true`: lets CORS preflights reach routes for OPTIONS alone without a token. Default `false`. */
+  preflight?: boolean
+  /** How many verified tokens are remembered, 1 to 1,000,000; `false` for none. Default `{ max: 10_000 }`. */
+  cache?: { max?: number } | false
+  /**
+   * How the team's keys are kept, in milliseconds. Defaults: `maxAge` 3,600,000, `maxStale`
+   * 86,400,000, `cooldown` 30,000, `timeout` 5,000.
+   */
+  keys?: Partial<KeyTimes>
+  /** Used to fetch the team's keys, for proxies and tests. Default: the global `fetch`. */
+  fetch?: Fetch
+}
+
+/** The options, checked and complete. */
+export interface Settings {
+  readonly team: Team
+  readonly audience: readonly string[]
+  /** `null`: the whole scope. */
+  readonly prefixes: readonly string[] | null
+  readonly global: boolean
+  readonly policy: Decide | null
+  readonly clockTolerance: number
+  readonly maxTokenAge: number
+  readonly cookie: boolean
+  readonly preflight: boolean
+  /** 0: none. */
+  readonly cacheMax: number
+  readonly keyTimes: KeyTimes
+  readonly fetch: Fetch
+}
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const MAX_TIMER = 2 ** 31 - 1
+
+const DEFAULT_CACHE_MAX = 10_000
+const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
+
+const NAMES = ['teamDomain', 'audience', 'prefix', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
+  'cookie', 'preflight', 'cache', 'keys', 'fetch']
+
+// Asked for at each call, so that what an application puts in its place later is used.
+const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init)
+
+/**
+ * Checks the options and completes them. Only own members count, and lists are copied.
+ * @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes.
+ */
+export function checkOptions (options: object): Settings {
+  const given = new Map(Object.entries(options))
+  refuseUnknownNames([...given.keys()], NAMES, '')
+  const prefixes = given.has('prefix') ? readPrefixes(given.get('prefix')) : null
+  const global = readBoolean(given, 'global', true)
+  if (prefixes !== null && !global) {
+    throw new OptionsInvalidError('Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
+  }
+  return {
+    team: readTeamDomain(given.get('teamDomain')),
+    audience: readAudience(given.get('audience')),
+    prefixes,
+    global,
+    policy: given.has('policy') ? compilePolicy(given.get('policy'), 'policy') : null,
+    clockTolerance: readNumber(given, 'clockTolerance', 30, 0, 300, 'seconds'),
+    maxTokenAge: readNumber(given, 'maxTokenAge', Infinity, 1, MAX_TIMER, 'seconds'),
+    cookie: readBoolean(given, 'cookie', true),
+    preflight: readBoolean(given, 'preflight', false),
+    cacheMax: readCache(given),
+    keyTimes: readKeyTimes(given),
+    fetch: readFetch(given)
+  }
+}
+
+function readTeamDomain (value: unknown): Team {
+  const team = typeof value === 'string' ? readTeam(value) : null
+  return team ?? refuse('teamDomain', value, TEAM_DOMAIN_TAKES)
+}
+
+function readAudience (value: unknown): readonly string[] {
+  const tags = Array.isArray(value) ? [...value] : [value]
+  const good = tags.length > 0 && tags.every(tag => typeof tag === 'string' && /^[\x21-\x7e]+$/.test(tag))
+  return good ? tags : refuse('audience', value, 'the AUD tag of an Access application, or a list of them')
+}
+
+function readPrefixes (value: unknown): readonly string[] {
+  const prefixes = Array.isArray(value) ? [...value] : [value]
+  return prefixes.length > 0 && prefixes.every(isPrefix)
+    ? prefixes.map(prefix => prefix.replace(/\/$/, ''))
+    : refuse('prefix', value, 'a path such as "/admin", or a list of them: plain text with a leading slash, no parameter, wildcard or encoding')
+}
+
+/** Plain segments: nothing that a router, a URL parser or a file system would read as anything else. */
+function isPrefix (value: unknown): value is string {
+  return typeof value === 'string' && /^(?:\/|(?:\/(?!\.\.?(?:\/|$))[^/\\:*?#;%\s\p{Cc}]+)+\/?)$/u.test(value)
+}
+
+function readCache (given: ReadonlyMap<string, unknown>): number {
+  if (given.get('cache') === false) return 0
+  const cache = readGroup(given, 'cache', ['max'], '{ max } or false')
+  return readNumber(cache, 'max', DEFAULT_CACHE_MAX, 1, 1_000_000, 'tokens', 'cache.')
+}
+
+function readKeyTimes (given: ReadonlyMap<string, unknown>): KeyTimes {
+  const keys = readGroup(given, 'keys', Object.keys(DEFAULT_KEY_TIMES), '{ maxAge, maxStale, cooldown, timeout }')
+  const read = (name: keyof KeyTimes): number =>
+    readNumber(keys, name, DEFAULT_KEY_TIMES[name], 1, MAX_TIMER, 'milliseconds', 'keys.')
+  const times = { maxAge: read('maxAge'), maxStale: read('maxStale'), cooldown: read('cooldown'), timeout: read('timeout') }
+  return times.maxStale >= times.maxAge
+    ? times
+    : refuse('keys.maxStale', times.maxStale, `at least keys.maxAge, which is ${times.maxAge}`)
+}
+
+function readGroup (given: ReadonlyMap<string, unknown>, name: string, known: readonly string[], takes: string): Map<string, unknown> {
+  if (!given.has(name)) return new Map()
+  const value = given.get(name)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse(name, value, takes)
+  refuseUnknownNames(Object.keys(value), known, `option "${name}"`)
+  return new Map(Object.entries(value))
+}
+
+function readFetch (given: ReadonlyMap<string, unknown>): Fetch {
+  const value = given.has('fetch') ? given.get('fetch') : globalFetch
+  return typeof value === 'function' ? value as Fetch : refuse('fetch', value, 'a function like the global fetch')
+}
+
+function readBoolean (given: ReadonlyMap<string, unknown>, name: string, otherwise: boolean): boolean {
+  const value = given.has(name) ? given.get(name) : otherwise
+  return typeof value === 'boolean' ? value : refuse(name, value, 'true or false')
+}
+
+function readNumber (
+  given: ReadonlyMap<string, unknown>, name: string, otherwise: number, least: number, most: number, unit: string, owner = ''
+): number {
+  if (!given.has(name)) return otherwise
+  const value = given.get(name)
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+    ? value as number
+    : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
+}
+
+function refuse (name: string, value: unknown, takes: string): never {
+  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${takes}.`)
+}

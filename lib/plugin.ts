@@ -1,0 +1,137 @@
+/** Fastify's side of a registration: settings in, decorators and hooks out. */
+import fastifyCookie from '@fastify/cookie'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { coverageOf, type Coverage, type Registration, type Requirement } from './coverage.js'
+import { OptionsInvalidError } from './errors.js'
+import { admit, guard, refuse, type CfAccessGuard } from './guard.js'
+import type { CfAccessIdentity } from './identity.js'
+import { joinKeySet, leaveKeySet, type KeyObserver, type KeySet, type KeyStatus } from './key-set.js'
+import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
+import type { CfAccessPolicy } from './policy.js'
+import { prefixOf } from './prefix.js'
+import { isPreflight } from './preflight.js'
+import { readRouteConfig, type CfAccessRouteConfig } from './route-config.js'
+import { headerOrCookies, readHeader, type ParseCookie } from './token.js'
+import { Verifier } from './verifier.js'
+
+/** What `fastify.cfAccess` offers: the registration nearest to the instance it is read from. */
+export interface CfAccess {
+  /** The `guard` this package exports. */
+  guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard
+  /**
+   * Verifies a token that came by another way than a request, such as a socket or a queue. No policy is asked.
+   * @throws {TokenInvalidError | TokenExpiredError | KeysUnavailableError | NotRegisteredError} as a rejection
+   */
+  verify (token: string): Promise<CfAccessIdentity>
+  /**
+   * The state of the team's keys, for a readiness route.
+   * @throws {NotRegisteredError} where no registration is the nearest
+   */
+  status (): KeyStatus
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly cfAccess: CfAccess
+  }
+  interface FastifyRequest {
+    /** Who this request comes from; `null` until a guard has let it in. */
+    cfAccess: CfAccessIdentity | null
+  }
+  interface FastifyContextConfig {
+    /** `false`: not guarded. `true` or a policy: guarded, and asked for that too. */
+    cfAccess?: CfAccessRouteConfig
+  }
+}
+
+const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
+  const settings = checkOptions(options)
+  const keySet = joinKeys(fastify, settings)
+  const registration: Registration = {
+    scope: fastify,
+    prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
+    global: settings.global,
+    preflight: settings.preflight,
+    policy: settings.policy,
+    readTokens: settings.cookie ? headerOrCookies(await cookieParserOf(fastify)) : readHeader,
+    verifier: new Verifier({ issuer: settings.team.issuer, ...settings }, keySet, settings.cacheMax),
+    keySet
+  }
+  const coverage = coverageOf(fastify)
+  if (!coverage.add(registration)) {
+    throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; give each registration a prefix or a scope of its own.')
+  }
+  decorate(fastify, coverage)
+  fastify.addHook('onRoute', ({ config }) => { readRouteConfig(config ?? {}) })
+  fastify.addHook('onRequest', onRequestFor(registration, coverage))
+}
+
+function onRequestFor (registration: Registration, coverage: Coverage): CfAccessGuard {
+  return function cfAccessOnRequest (request, reply, done) {
+    // A scope older than the registration does not know the decorator's initial value.
+    request.cfAccess ??= null
+    let requirement: Requirement
+    try {
+      requirement = coverage.requirementOf(request)
+    } catch (error) {
+      return refuse(error, request, reply, done)
+    }
+    const { registrations, policy } = requirement
+    if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
+    admit(registration, policy, request, reply, done)
+  }
+}
+
+function decorate (fastify: FastifyInstance, coverage: Coverage): void {
+  if (!fastify.hasRequestDecorator('cfAccess')) fastify.decorateRequest('cfAccess', null)
+  if (fastify.hasDecorator('cfAccess')) return
+  fastify.decorate('cfAccess', {
+    getter () {
+      const { verifier, keySet } = coverage.nearest(this)
+      return { guard, verify: async token => verifier.verify(token), status: () => keySet.status() }
+    }
+  })
+}
+
+/** Has the application's own @fastify/cookie parse, or one in a scope of its own, which leaves the application as it is. */
+async function cookieParserOf (fastify: FastifyInstance): Promise<ParseCookie> {
+  if (fastify.hasDecorator('parseCookie')) return fastify.parseCookie
+  let parseCookie: ParseCookie
+  await fastify.register(async scope => {
+    await scope.register(fastifyCookie, { hook: false })
+    parseCookie = scope.parseCookie
+  })
+  return parseCookie!
+}
+
+/** Takes part in the team's keys from the start of the application until it closes. */
+function joinKeys (fastify: FastifyInstance, { team, fetch, keyTimes }: Settings): KeySet {
+  const observer = observerOf(fastify)
+  const keySet = joinKeySet({ url: team.certsUrl, fetch, times: keyTimes }, observer)
+  fastify.addHook('onReady', async () => { keySet.prefetch() })
+  // Before the server waits for its requests, since some may be waiting for keys.
+  fastify.addHook('preClose', async () => { leaveKeySet(keySet, observer) })
+  return keySet
+}
+
+const observers = new WeakMap<object, KeyObserver>()
+
+/** One observer a server, so that each refresh is logged once. */
+function observerOf ({ server, log }: FastifyInstance): KeyObserver {
+  let observer = observers.get(server)
+  if (observer === undefined) {
+    observer = {
+      rotated: (url, kids) => log.info({ url, kids }, 'Cloudflare Access keys changed'),
+      failed: (url, reason) => log.warn({ url, reason }, 'Cloudflare Access keys could not be refreshed')
+    }
+    observers.set(server, observer)
+  }
+  return observer
+}
+
+/**
+ * Lets in only the requests that Cloudflare Access has signed, and says who they are.
+ * See {@link CfAccessOptions} for what it takes.
+ */
+export const cfAccess = fp(registerCfAccess, { name: 'fastify-cf-access', fastify: '5.x' })

@@ -1,0 +1,52 @@
+/** The token on a request: the header's, else each cookie's. */
+import type { IncomingHttpHeaders } from 'node:http'
+import { TokenInvalidError } from './errors.js'
+
+/** Reads the values of a Cookie header, by name. */
+export type ParseCookie = (header: string) => Record<string, string | undefined>
+
+/** The tokens a request brings, in the order they are to be tried. */
+export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
+
+const HEADER = 'cf-access-jwt-assertion'
+const COOKIE = 'CF_Authorization'
+
+// A browser holds one for each path-scoped application; more would be somebody making us work.
+const MAX_COOKIES = 4
+
+const NONE: readonly string[] = []
+
+/**
+ * With a header there is no falling back to a cookie, whatever the header holds.
+ * @throws {TokenInvalidError} when the header came more than once, which Node joins with a comma
+ */
+export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
+  const header = headers[HEADER]
+  if (header === undefined) return NONE
+  if (typeof header !== 'string' || header.includes(',')) throw new TokenInvalidError('repeated')
+  return [header]
+}
+
+/** Reads the header, else the cookies. */
+export function headerOrCookies (parseCookie: ParseCookie): ReadTokens {
+  return headers => {
+    const fromHeader = readHeader(headers)
+    if (fromHeader !== NONE || headers.cookie === undefined) return fromHeader
+    return readCookies(headers.cookie, parseCookie)
+  }
+}
+
+/** Hands the parser one pair at a time, since it keeps only the first of a name. */
+function readCookies (header: string, parseCookie: ParseCookie): readonly string[] {
+  const tokens: string[] = []
+  let at = header.indexOf(COOKIE)
+  while (at !== -1 && tokens.length < MAX_COOKIES) {
+    const start = header.lastIndexOf(';', at) + 1
+    const end = header.indexOf(';', at)
+    const pair = header.slice(start, end === -1 ? undefined : end)
+    const token = parseCookie(pair)[COOKIE]
+    if (token !== undefined) tokens.push(token)
+    at = end === -1 ? -1 : header.indexOf(COOKIE, end)
+  }
+  return tokens
+}

@@ -1,0 +1,86 @@
+/** Token to identity: remembered, or verified by jose with the team's keys. */
+import { errors, jwtVerify, type CryptoKey } from 'jose'
+import { checkClaims, type ClaimRules } from './claims.js'
+import { TokenExpiredError, TokenInvalidError } from './errors.js'
+import { identify, isFrom, type CfAccessClaims, type CfAccessIdentity } from './identity.js'
+import { readJws } from './jws.js'
+import type { KeySet } from './key-set.js'
+import { TokenCache } from './token-cache.js'
+
+/** Verifies tokens by one registration's rules. What it remembers is never asked by another's. */
+export class Verifier {
+  readonly #rules: ClaimRules
+  readonly #keySet: KeySet
+  readonly #cache: TokenCache | null
+  readonly #underway = new Map<string, Promise<CfAccessIdentity>>()
+  #version = 0
+
+  /** @param cacheMax how many verified tokens to remember; 0 for none */
+  constructor (rules: ClaimRules, keySet: KeySet, cacheMax: number) {
+    this.#rules = rules
+    this.#keySet = keySet
+    this.#cache = cacheMax > 0 ? new TokenCache(cacheMax) : null
+  }
+
+  /**
+   * Who this token speaks of: at once when it is remembered, else a promise.
+   * @throws {TokenInvalidError | TokenExpiredError} at once, before any cryptography, when the token's text already tells.
+   * @throws {KeysUnavailableError} in the promise, as may be the others.
+   */
+  verify (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
+    const now = Date.now()
+    return this.#remembered(token, now) ?? this.#verifyOnce(token, now)
+  }
+
+  /** Whether this verifier made that identity. */
+  madeOf (value: unknown): value is CfAccessIdentity {
+    return isFrom(this, value)
+  }
+
+  #remembered (token: string, now: number): CfAccessIdentity | undefined {
+    if (this.#cache === null || !this.#keySet.trusted(now)) return undefined
+    if (this.#version !== this.#keySet.version) {
+      this.#version = this.#keySet.version
+      this.#cache.clear()
+    }
+    return this.#cache.get(token, now)
+  }
+
+  /** Requests that bring the same new token at the same time share one verification. */
+  #verifyOnce (token: string, now: number): Promise<CfAccessIdentity> {
+    const underway = this.#underway.get(token)
+    if (underway !== undefined) return underway
+    const { kid, payload } = readJws(token)
+    const goodUntil = checkClaims(payload, this.#rules, now)
+    const verified = this.#verify(token, kid, goodUntil).finally(() => this.#underway.delete(token))
+    this.#underway.set(token, verified)
+    return verified
+  }
+
+  async #verify (token: string, kid: string, goodUntil: number): Promise<CfAccessIdentity> {
+    const key = await this.#keySet.find(kid)
+    const version = this.#keySet.version
+    const identity = identify(await this.#verifySignature(token, key), this)
+    // Keys that changed meanwhile may have changed for the sake of this very token.
+    if (version === this.#keySet.version) this.#cache?.set(token, identity, goodUntil)
+    return identity
+  }
+
+  /** jose holds the claims against the rules once more, now that they are known to be the team's own. */
+  async #verifySignature (token: string, key: CryptoKey): Promise<CfAccessClaims> {
+    const { issuer, audience, clockTolerance } = this.#rules
+    try {
+      const { payload } = await jwtVerify<CfAccessClaims>(token, key, {
+        algorithms: ['RS256'],
+        issuer,
+        audience: [...audience],
+        clockTolerance,
+        requiredClaims: ['exp', 'iat', 'sub'],
+        currentDate: new Date(Date.now())
+      })
+      return payload
+    } catch (error) {
+      throw error instanceof errors.JWTExpired ? new TokenExpiredError('expired') : new TokenInvalidError('signature')
+    }
+  }
+}
