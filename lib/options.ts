@@ -16,7 +16,11 @@ export interface CfAccessOptions {
   teamDomain: string
   /** The AUD tag, or tags, of the Access applications whose tokens may come in here. */
   audience: string | readonly string[]
-  /** Guards only this path, or these, and what is below; relative to the scope's own prefix. Default: the whole scope. */
+  /**
+   * Guards only this path, or these, and what is below; relative to the scope's own prefix. Default:
+   * the whole scope. Fastify types every plugin's `prefix` as a string: in TypeScript, register once
+   * for each path, or cast a list with `as never`.
+   */
   prefix?: string | readonly string[]
   /** `false`: guards only routes that ask for it, with `guard()` or `config.cfAccess`. Default `true`. */
   global?: boolean

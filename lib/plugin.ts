@@ -133,5 +133,6 @@ function observerOf ({ server, log }: FastifyInstance): KeyObserver {
 /**
  * Lets in only the requests that Cloudflare Access has signed, and says who they are.
  * See {@link CfAccessOptions} for what it takes.
+ * @see Fastify docs: Plugins, Encapsulation
  */
 export const cfAccess = fp(registerCfAccess, { name: 'fastify-cf-access', fastify: '5.x' })

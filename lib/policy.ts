@@ -6,30 +6,34 @@ import { describe, refuseUnknownNames } from './option-errors.js'
 
 type OneOrMore<Value> = Value | readonly Value[]
 
-/** What an identity may be asked for. A list matches when any one of its values does. */
-export interface CfAccessSelectors {
+// Written as the members one may leave out, a type would also take an object that has none of them.
+type AtLeastOne<Members> = { [Name in keyof Members]: Pick<Members, Name> & Partial<Members> }[keyof Members]
+
+/** What an identity may be asked for, one or more of these. A list matches when any one of its values does. */
+export type CfAccessSelectors = AtLeastOne<{
   /** E-mail addresses of people, compared whole and whatever their case; `true` for any person. */
-  readonly email?: true | OneOrMore<string>
+  readonly email: true | OneOrMore<string>
   /** Domains of people's e-mail addresses, compared whole: a subdomain is another domain. */
-  readonly emailDomain?: OneOrMore<string>
+  readonly emailDomain: OneOrMore<string>
   /** Client IDs of service tokens; `true` for any service token. */
-  readonly serviceToken?: true | OneOrMore<string>
+  readonly serviceToken: true | OneOrMore<string>
   /** Two-letter ISO 3166 codes. Access names a country for people alone. */
-  readonly country?: OneOrMore<string>
-}
+  readonly country: OneOrMore<string>
+}>
 
 /**
- * Who may come in. Without `include` that is everybody verified: people, services and certificates.
+ * Who may come in, by one or more of these. Without `include` that is everybody verified: people,
+ * services and certificates.
  * @see Cloudflare docs: Access policies, rule types
  */
-export interface CfAccessRules {
+export type CfAccessRules = AtLeastOne<{
   /** One matching selector suffices. */
-  readonly include?: CfAccessSelectors
+  readonly include: CfAccessSelectors
   /** Every selector must match. */
-  readonly require?: CfAccessSelectors
+  readonly require: CfAccessSelectors
   /** No selector may match, nor be one that cannot be answered for this identity. */
-  readonly exclude?: CfAccessSelectors
-}
+  readonly exclude: CfAccessSelectors
+}>
 
 /** Lets in by returning `true`, or a promise of it, and by nothing else. What it throws refuses with 500. */
 export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyRequest) => boolean | Promise<boolean>

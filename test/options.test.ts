@@ -1,0 +1,193 @@
+import t, { type Test } from 'tap'
+import { cfAccess } from '../lib/index.js'
+import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
+
+const GOOD = { teamDomain: 'acme', audience: AUD, fetch: neverAnswers }
+
+// No key is needed to check options, and nothing may be asked of a real team.
+async function neverAnswers (): Promise<Response> {
+  throw new Error('not in a test')
+}
+
+async function start (t: Test, options: object): Promise<void> {
+  const app = createApp(t)
+  app.register(cfAccess, options as never)
+  await app.ready()
+}
+
+function refuses (t: Test, options: object, message: RegExp): Promise<unknown> {
+  return t.rejects(start(t, options), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
+}
+
+/** The address the keys are asked of, which shows what the team domain was read as. */
+async function certsUrlOf (t: Test, teamDomain: string): Promise<string> {
+  const app = createApp(t)
+  const asked = new Promise<string>(resolve => {
+    app.register(cfAccess, { teamDomain, audience: AUD, fetch: async url => { resolve(url); return neverAnswers() } })
+  })
+  await app.ready()
+  return asked
+}
+
+t.test('S-01 a team domain is understood in each of its forms', async t => {
+  const forms = {
+    acme: 'https://acme.cloudflareaccess.com',
+    ACME: 'https://acme.cloudflareaccess.com',
+    'acme.cloudflareaccess.com': 'https://acme.cloudflareaccess.com',
+    'https://acme.cloudflareaccess.com': 'https://acme.cloudflareaccess.com',
+    'https://Acme.CloudflareAccess.com/': 'https://acme.cloudflareaccess.com',
+    'acme.fed.cloudflareaccess.com': 'https://acme.fed.cloudflareaccess.com',
+    'https://acme.fed.cloudflareaccess.com/': 'https://acme.fed.cloudflareaccess.com',
+    'http://127.0.0.1:4000': 'http://127.0.0.1:4000',
+    'http://localhost:4000/': 'http://localhost:4000',
+    'https://[::1]:4000': 'https://[::1]:4000'
+  }
+  for (const [form, origin] of Object.entries(forms)) {
+    t.equal(await certsUrlOf(t, form), `${origin}/cdn-cgi/access/certs`, form)
+  }
+})
+
+t.test('S-02 S-03 S-04 nothing but a team or loopback is a team domain', async t => {
+  const impostors: unknown[] = [
+    'https://acme.cloudflareaccess.com@evil.example', 'evil.example/acme', 'evil.example#', 'evil.example?', 'acme/../x',
+    'acme.cloudflareaccess.com.evil.example', 'https://evil.example#.cloudflareaccess.com', 'evilcloudflareaccess.com',
+    'https://keys.evil.example/x.cloudflareaccess.com', 'https://evil.example?x=.cloudflareaccess.com', 'evil.example',
+    'ac\tme', 'acme\n', ' acme', 'acme。cloudflareaccess。com', 'acme%2ecloudflareaccess.com', 'аcme', 'xn--', 'acme\\x',
+    '//acme.cloudflareaccess.com', 'https:///acme.cloudflareaccess.com', 'acme.cloudflareaccess.com.', 'acme.cloudflareaccess.com:443',
+    'https://user@acme.cloudflareaccess.com', 'https://acme.cloudflareaccess.com/x', 'https://acme.cloudflareaccess.com?x',
+    'a.b.cloudflareaccess.com', 'x'.repeat(64), '-acme', 'acme-', '', '.', '.cloudflareaccess.com', null, undefined, {}, ['acme'], 7,
+    'http://acme.cloudflareaccess.com', 'http://10.0.0.1', 'http://169.254.169.254', 'http://localhost.evil.example', 'http://127.1',
+    'http://0x7f.1', 'http://2130706433', 'http://[::ffff:127.0.0.1]', 'http://localhost.', 'http://127.0.0.1:99999',
+    'http://127.0.0.1:80', 'http://127.0.0.1:4000/x', 'http://127.0.0.1:4000@evil.example', 'ftp://127.0.0.1'
+  ]
+  await start(t, GOOD)
+  for (const teamDomain of impostors) await refuses(t, { ...GOOD, teamDomain }, /^Option "teamDomain" is .*; it takes a team name/)
+})
+
+t.test('S-04 production knows no team on loopback', async t => {
+  const before = process.env['NODE_ENV']
+  t.teardown(() => { if (before === undefined) delete process.env['NODE_ENV']; else process.env['NODE_ENV'] = before })
+  const local = { ...GOOD, teamDomain: 'http://127.0.0.1:4000' }
+  await start(t, local)
+  process.env['NODE_ENV'] = 'production'
+  await start(t, GOOD)
+  await refuses(t, local, /teamDomain.*NODE_ENV=production/)
+})
+
+t.test('S-06 an audience is a tag or a list of tags', async t => {
+  await start(t, { ...GOOD, audience: [AUD, 'b'] })
+  for (const audience of ['', [], [''], ` ${AUD} `, 'a b', undefined, null, /a/, 7, [AUD, 7], { 0: AUD }]) {
+    await refuses(t, { ...GOOD, audience }, /^Option "audience" is .*; it takes the AUD tag/)
+  }
+})
+
+t.test('S-06 a list that changes after the start changes nothing', async t => {
+  const team = await startTeam(t)
+  const app = createApp(t)
+  const audience = [AUD]
+  app.register(cfAccess, { teamDomain: team.domain, audience })
+  app.get('/', async () => 'in')
+  await app.ready()
+  audience[0] = 'evil'
+  t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 200)
+  t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: 'evil' })) })).statusCode, 401)
+})
+
+t.test('S-05 H-12 numbers are whole, finite and within bounds', async t => {
+  const wrong: Array<[object, RegExp]> = [
+    ...[NaN, Infinity, -1, '30', 1e9, 0.5, null, undefined].map((clockTolerance): [object, RegExp] =>
+      [{ clockTolerance }, /^Option "clockTolerance" is .*; it takes a whole number of seconds from 0 to 300\.$/]),
+    ...[0, -1, '60', Infinity, undefined].map((maxTokenAge): [object, RegExp] => [{ maxTokenAge }, /^Option "maxTokenAge" is /]),
+    ...[0, -1, NaN, 1e9, '9'].map((max): [object, RegExp] => [{ cache: { max } }, /^Option "cache.max" is /]),
+    ...[0, -1, Infinity, '5s'].map((timeout): [object, RegExp] => [{ keys: { timeout } }, /^Option "keys.timeout" is .* milliseconds/]),
+    [{ keys: { maxAge: 1000, maxStale: 999 } }, /^Option "keys.maxStale" is 999; it takes at least keys.maxAge, which is 1000\.$/]
+  ]
+  await start(t, { ...GOOD, clockTolerance: 0, maxTokenAge: 60, cache: { max: 1 }, keys: { maxAge: 1, maxStale: 1, cooldown: 1, timeout: 1 } })
+  for (const [options, message] of wrong) await refuses(t, { ...GOOD, ...options }, message)
+})
+
+t.test('options of the wrong type are told apart from what they take', async t => {
+  const wrong: Array<[object, RegExp]> = [
+    [{ global: 'false' }, /^Option "global" is 'false'; it takes true or false\.$/],
+    [{ global: undefined }, /^Option "global" is undefined; it takes true or false\.$/],
+    [{ cookie: 0 }, /^Option "cookie" is 0;/],
+    [{ preflight: null }, /^Option "preflight" is null;/],
+    [{ cache: true }, /^Option "cache" is true; it takes { max } or false\.$/],
+    [{ cache: [] }, /^Option "cache" is \[\];/],
+    [{ keys: 5 }, /^Option "keys" is 5; it takes { maxAge, maxStale, cooldown, timeout }\.$/],
+    [{ fetch: 'fetch' }, /^Option "fetch" is 'fetch'; it takes a function/],
+    [{ audience: ['x'.repeat(70), 'y'.repeat(70), ''] }, /^Option "audience" is .{120}…; it takes/],
+    [{ global: false, prefix: '/admin' }, /^Option "prefix" says what is guarded and "global: false" that nothing is/]
+  ]
+  for (const [options, message] of wrong) await refuses(t, { ...GOOD, ...options }, message)
+})
+
+t.test('R-21 a prefix is plain segments with a leading slash', async t => {
+  for (const prefix of ['/', '/admin', '/admin/', '/a/b', '/ADMIN', '/a-b_c.d', ['/a', '/b'], '/café']) await start(t, { ...GOOD, prefix })
+  for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b', '/../a', '/a/.', '/a/\0',
+    [], [''], ['/a', 'b'], /a/, 5, null, undefined]) {
+    await refuses(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
+  }
+})
+
+t.test('S-07 an unknown name is told with the known one nearest to it', async t => {
+  await refuses(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
+  await refuses(t, { ...GOOD, clocktolerance: 5 }, /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
+  await refuses(t, { ...GOOD, skipVerification: true }, /^Option "skipVerification" is not known; the known ones are teamDomain, audience, /)
+  await refuses(t, { ...GOOD, keys: { maxage: 5 } }, /^In option "keys", "maxage" is not known; did you mean "maxAge"\?$/)
+})
+
+t.test('S-07 S-08 what an option object inherits does not count', async t => {
+  await refuses(t, Object.create(GOOD), /^Option "teamDomain" is undefined/)
+  const app = createApp(t)
+  const prototype = Object.prototype as { cfAccess?: unknown, prefix?: unknown }
+  prototype.cfAccess = false
+  prototype.prefix = '/elsewhere'
+  t.teardown(() => { delete prototype.cfAccess; delete prototype.prefix })
+  app.register(cfAccess, GOOD)
+  app.get('/', async () => 'in')
+  t.equal((await app.inject('/')).statusCode, 401)
+})
+
+t.test('two registrations that could not tell who decides stop the start', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { ...GOOD, prefix: ['/a', '/b'] as never })
+  app.register(cfAccess, { ...GOOD, prefix: ['/c', '/B/'] as never })
+  await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /registered twice in one scope for the same path/ })
+})
+
+t.test('P-11 only true, false and a policy are a route\'s own word', async t => {
+  for (const word of [0, null, '', 'false', undefined, {}, { inclued: {} }, []]) {
+    const app = createApp(t)
+    await app.register(cfAccess, GOOD)
+    t.throws(() => app.get('/', { config: { cfAccess: word as never } }, async () => 'in'),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /^(?:config\.cfAccess is |In config\.cfAccess, )/ })
+  }
+})
+
+t.test('P-11 a wrong word on a route older than the registration opens nothing', async t => {
+  const app = createApp(t)
+  app.get('/', { config: { cfAccess: 0 as never } }, async () => 'in')
+  app.register(cfAccess, GOOD)
+  const response = await app.inject('/')
+  t.equal(response.statusCode, 500)
+  t.equal(response.json().code, 'FST_CF_ACCESS_OPTIONS_INVALID')
+})
+
+t.test('S-10 a fetch of one\'s own is told all it needs, and no more', async t => {
+  const team = await startTeam(t)
+  const app = createApp(t)
+  const asked: Array<[string, RequestInit]> = []
+  app.register(cfAccess, {
+    teamDomain: team.domain,
+    audience: AUD,
+    fetch: async (url, init) => { asked.push([url, init]); return fetch(url, init) }
+  })
+  app.get('/', async () => 'in')
+  const headers = { ...bearing(team.userToken({ email: 'a@acme.com', audience: AUD })), cookie: 'secret=1' }
+  t.equal((await app.inject({ url: '/', headers })).statusCode, 200)
+  t.equal(asked.length, 1)
+  t.match(asked[0], [`${team.domain}/cdn-cgi/access/certs`, { method: 'GET', redirect: 'manual', headers: { accept: 'application/json' } }])
+  t.ok(asked[0]![1].signal instanceof AbortSignal)
+  t.strictSame(Object.keys(asked[0]![1].headers!), ['accept'])
+})

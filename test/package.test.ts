@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, symlink } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '..')
+const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
+
+interface Manifest {
+  readonly name: string
+  readonly dependencies: Record<string, string>
+  readonly peerDependencies: Record<string, string>
+}
+
+const project = t.testdir({
+  'package.json': '{ "private": true }',
+  'use.mjs': `
+    import Fastify from 'fastify'
+    import cfAccess, { guard, cfAccess as named, TokenMissingError } from 'fastify-cf-access'
+    import { createAccessTeam } from 'fastify-cf-access/testing'
+    import { tryOut } from './try-out.cjs'
+    await tryOut({ Fastify, plugin: cfAccess, named, guard, createAccessTeam, TokenMissingError })`,
+  'use.cjs': `
+    const Fastify = require('fastify')
+    const plugin = require('fastify-cf-access')
+    const { createAccessTeam } = require('fastify-cf-access/testing')
+    require('./try-out.cjs').tryOut({ ...plugin, Fastify, plugin, named: plugin.default, createAccessTeam })`,
+  'try-out.cjs': `
+    exports.tryOut = async ({ Fastify, plugin, named, guard, createAccessTeam, TokenMissingError }) => {
+      const team = await createAccessTeam()
+      const app = Fastify()
+      app.register(plugin, { teamDomain: team.domain, audience: 'tag', prefix: '/admin' })
+      app.setErrorHandler((error, request, reply) => reply.code(error.statusCode).send(error instanceof TokenMissingError))
+      app.get('/admin', async request => request.cfAccess.email)
+      app.get('/guarded', { preHandler: guard() }, async request => request.cfAccess.email)
+      for (const url of ['/admin', '/guarded']) {
+        const refused = await app.inject(url)
+        const headers = { 'cf-access-jwt-assertion': team.userToken({ email: 'a@acme.com', audience: 'tag' }) }
+        const admitted = await app.inject({ url, headers })
+        console.log(url, refused.statusCode, refused.body, admitted.statusCode, admitted.body, named === plugin.default)
+      }
+      await app.close()
+      await team.close()
+    }`,
+  'use.ts': `
+    import Fastify from 'fastify'
+    import cfAccess, { guard, type CfAccessIdentity } from 'fastify-cf-access'
+    import { createAccessTeam, type AccessTeam } from 'fastify-cf-access/testing'
+    export const team: Promise<AccessTeam> = createAccessTeam()
+    const app = Fastify()
+    app.register(cfAccess, { teamDomain: 'acme', audience: 'tag' })
+    app.get('/', { config: { cfAccess: false }, preHandler: guard() }, async (request): Promise<CfAccessIdentity | null> => request.cfAccess)`,
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: { module: 'nodenext', target: 'es2023', lib: ['es2023'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true },
+    files: ['use.ts']
+  })
+})
+
+let tarball: string
+let manifest: Manifest
+
+t.before(async () => {
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], { cwd: root })
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
+  tarball = join(project, filename)
+  await install()
+})
+
+/** What an installation lays out: the package unpacked, beside it what it declares to need, and nothing else. */
+async function install (): Promise<void> {
+  const modules = join(project, 'node_modules')
+  const home = join(modules, 'fastify-cf-access')
+  await mkdir(home, { recursive: true })
+  await run('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'])
+  manifest = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'))
+  for (const name of [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies), '@types/node']) {
+    await mkdir(dirname(join(modules, name)), { recursive: true })
+    await symlink(join(root, 'node_modules', name), join(modules, name))
+  }
+}
+
+t.test('the package works from ESM and from CommonJS', async t => {
+  for (const script of ['use.mjs', 'use.cjs']) {
+    const { stdout } = await run(process.execPath, [script], { cwd: project, env: { PATH: process.env['PATH'] } })
+    t.match(stdout.trim().split('\n'), [
+      /^\/admin 401 true 200 a@acme\.com true$/,
+      /^\/guarded 401 true 200 a@acme\.com true$/
+    ], script)
+  }
+})
+
+t.test('its types hold for a consumer who checks every declaration', async t => {
+  const { stdout } = await run(bin('tsc'), ['-p', project])
+  t.equal(stdout, '')
+})
+
+t.test('it is packed as registries and type checkers want it', async t => {
+  await t.resolves(run(bin('publint'), ['run', tarball, '--strict']))
+  await t.resolves(run(bin('attw'), [tarball, '--profile', 'esm-only']))
+})
+
+t.test('it holds what users need, and nothing else', async t => {
+  const { stdout } = await run('tar', ['-tzf', tarball])
+  const files = stdout.trim().split('\n').map(file => file.replace(/^package\//, ''))
+  const strays = files.filter(file => !/^(?:dist\/(?:testing\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:testing\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
+  t.strictSame(strays, [])
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'README.md', 'LICENSE', 'SECURITY.md']) t.ok(files.includes(file), file)
+})

@@ -1,0 +1,203 @@
+import t, { type Test } from 'tap'
+import type { FastifyRequest } from 'fastify'
+import { cfAccess, guard, type CfAccessPolicy } from '../lib/index.js'
+import type { AccessTeam } from '../lib/testing/index.js'
+import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
+
+const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
+
+let team: AccessTeam
+t.before(async () => { team = await startTeam(t) })
+
+const user = (email: string, claims = {}): string => team.userToken({ email, audience: AUD, claims })
+const service = (clientId = CLIENT_ID): string => team.serviceToken({ clientId, audience: AUD })
+const certificate = (): string => team.certificateToken({ commonName: 'printer', audience: AUD })
+
+/** Asks one policy in each of the three places a policy can stand; they must agree. */
+async function ask (t: Test, policy: CfAccessPolicy, token: string): Promise<number> {
+  const app = createApp(t)
+  app.register(async scope => {
+    await scope.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy })
+    scope.get('/registration', async () => 'in')
+  })
+  app.register(async scope => {
+    await scope.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+    scope.get('/config', { config: { cfAccess: policy } }, async () => 'in')
+    scope.get('/guard', { preHandler: guard(policy) }, async () => 'in')
+  })
+  const answers = await Promise.all(['/registration', '/config', '/guard'].map(url => app.inject({ url, headers: bearing(token) })))
+  const [first, ...others] = answers
+  for (const other of others) t.equal(other.body, first!.body, 'the three places agree')
+  return first!.statusCode
+}
+
+async function admits (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> {
+  for (const token of tokens) t.equal(await ask(t, policy, token), 200)
+}
+
+async function forbids (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> {
+  for (const token of tokens) t.equal(await ask(t, policy, token), 403)
+}
+
+t.test('without include, people, services and certificates alike come in', async t => {
+  await admits(t, { exclude: { email: 'mallory@acme.com' } }, user('a@acme.com'), service(), certificate())
+})
+
+t.test('P-01 email admits the people it names, whatever their case', async t => {
+  const policy = { include: { email: ['a@acme.com', 'B@acme.com'] } }
+  await admits(t, policy, user('a@acme.com'), user('A@ACME.com'), user('b@acme.com'))
+  await forbids(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'), user('\u0430@acme.com'), service(), certificate())
+})
+
+t.test('P-01 email: true admits any person and nobody else', async t => {
+  await admits(t, { include: { email: true } }, user('a@acme.com'), user('b@elsewhere.example'))
+  await forbids(t, { include: { email: true } }, service(), certificate())
+})
+
+t.test('P-02 emailDomain compares the whole domain', async t => {
+  const policy = { include: { emailDomain: 'kacme.com' } }
+  await admits(t, policy, user('a@kacme.com'), user('A@KACME.com'))
+  await forbids(t, policy, user('a@sub.kacme.com'), user('a@kacme.com.evil'), user('a@evilkacme.com'), user('a@kacme.com.'),
+    user('a@k\u0430cme.com'), user('a@\u212Aacme.com'), service(), certificate())
+})
+
+t.test('P-03 an address with more or less than one @ is in no domain', async t => {
+  const policy = { include: { emailDomain: 'acme.com' } }
+  await forbids(t, policy, user('x@evil.com@acme.com'), user('"x@y"@acme.com'), user('acme.com'), user('nobody'))
+  await forbids(t, { exclude: { emailDomain: 'evil.com' } }, user('x@evil.com@acme.com'), user('nobody'))
+})
+
+t.test('P-01 serviceToken admits the services it names, or any', async t => {
+  await admits(t, { include: { serviceToken: CLIENT_ID } }, service())
+  await forbids(t, { include: { serviceToken: CLIENT_ID } }, service('other.access'), user('a@acme.com'), certificate())
+  await admits(t, { include: { serviceToken: true } }, service(), service('other.access'))
+  await forbids(t, { include: { serviceToken: true } }, user('a@acme.com'), certificate())
+})
+
+t.test('country admits where Access says a person is', async t => {
+  const policy = { require: { country: ['de', 'FR'] } }
+  await admits(t, policy, user('a@acme.com'), user('a@acme.com', { country: 'FR' }))
+  await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service(), certificate())
+})
+
+t.test('P-04 an exclude that cannot be answered refuses', async t => {
+  const policy = { exclude: { country: 'US' } }
+  await admits(t, policy, user('a@acme.com'))
+  await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service())
+})
+
+t.test('include needs one selector, require each, exclude none', async t => {
+  const policy = {
+    include: { emailDomain: 'acme.com', serviceToken: true },
+    require: { country: 'DE', email: true },
+    exclude: { email: 'mallory@acme.com' }
+  } as const
+  await admits(t, policy, user('a@acme.com'))
+  await forbids(t, policy, user('a@elsewhere.example'), user('a@acme.com', { country: 'FR' }), service(), user('mallory@acme.com'))
+})
+
+t.test('a predicate admits by true, or a promise of it', async t => {
+  await admits(t, identity => identity.kind === 'user', user('a@acme.com'))
+  await admits(t, async identity => identity.kind === 'user', user('a@acme.com'))
+  await forbids(t, identity => identity.kind === 'user', service())
+  await forbids(t, async identity => identity.kind === 'user', service())
+})
+
+t.test('P-07 nothing but true admits', async t => {
+  for (const answer of [undefined, null, 1, 'yes', {}, [], Promise.resolve('true'), { then: (resolve: (value: unknown) => void) => resolve(1) }]) {
+    await forbids(t, () => answer as unknown as boolean, user('a@acme.com'))
+  }
+})
+
+t.test('P-07 a predicate that throws whatever refuses with 500 and says nothing', async t => {
+  for (const thrown of [new Error('secret'), undefined, null, 'secret', { statusCode: 200 }]) {
+    for (const predicate of [() => { throw thrown }, async () => { throw thrown }]) {
+      const app = createApp(t)
+      app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: predicate })
+      app.get('/', async () => 'in')
+      const response = await app.inject({ url: '/', headers: bearing(user('a@acme.com')) })
+      t.equal(response.statusCode, 500)
+      t.equal(response.json().code, 'FST_CF_ACCESS_POLICY_FAILED')
+      t.notMatch(response.body, /secret/)
+    }
+  }
+})
+
+t.test('a predicate is told who asks and for what', async t => {
+  const app = createApp(t)
+  const asked: Array<[string, FastifyRequest]> = []
+  const policy: CfAccessPolicy = (identity, request) => { asked.push([identity.kind, request]); return request.method === 'GET' }
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy })
+  app.all('/', async () => 'in')
+  t.equal((await app.inject({ url: '/', headers: bearing(service()) })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/', headers: bearing(service()) })).statusCode, 403)
+  t.strictSame(asked.map(([kind]) => kind), ['service', 'service'])
+})
+
+t.test('P-12 both the registration and the route have to allow', async t => {
+  for (const [first, second] of [[{ include: { emailDomain: 'acme.com' } }, { exclude: { email: 'b@acme.com' } }],
+    [async () => true, { exclude: { email: 'b@acme.com' } }], [{ exclude: { email: 'b@acme.com' } }, async () => true]] as CfAccessPolicy[][]) {
+    const app = createApp(t)
+    app.register(async scope => {
+      await scope.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: first! })
+      scope.get('/config', { config: { cfAccess: second! } }, async () => 'in')
+      scope.get('/guard', { onRequest: guard(second!) }, async () => 'in')
+    })
+    for (const url of ['/config', '/guard']) {
+      t.equal((await app.inject({ url, headers: bearing(user('a@acme.com')) })).statusCode, 200)
+      t.equal((await app.inject({ url, headers: bearing(user('b@acme.com')) })).statusCode, 403)
+    }
+  }
+})
+
+t.test('H-04 P-10 a policy is asked anew for a remembered token, and answers the same each time', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  app.get('/a', { config: { cfAccess: { include: { email: 'a@acme.com' } } } }, async () => 'in')
+  app.get('/b', { config: { cfAccess: { include: { email: 'b@acme.com' } } } }, async () => 'in')
+  const headers = bearing(user('a@acme.com'))
+  for (let i = 0; i < 100; i++) {
+    t.equal((await app.inject({ url: i % 2 ? '/a' : '/b', headers })).statusCode, i % 2 ? 200 : 403)
+  }
+})
+
+t.test('the log says which rule refused, the client does not', async t => {
+  const lines: Array<{ code?: string, reason?: string }> = []
+  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { exclude: { email: 'mallory@acme.com' } } })
+  app.get('/', async () => 'in')
+  const response = await app.inject({ url: '/', headers: bearing(user('mallory@acme.com')) })
+  t.strictSame(response.json(), { statusCode: 403, code: 'FST_CF_ACCESS_FORBIDDEN', error: 'Forbidden', message: 'Cloudflare Access identity is not allowed here' })
+  t.match(lines.filter(line => line.reason !== undefined), [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: 'exclude.email' }])
+})
+
+t.test('P-05 what is no policy stops the start, and says why', async t => {
+  const wrong: Array<[unknown, RegExp]> = [
+    [undefined, / is undefined; it takes a policy \{ include, require, exclude \} or a function\.$/],
+    [null, / is null; /],
+    [true, / is true; /],
+    ['a@acme.com', / is 'a@acme.com'; /],
+    [[], / is \[\]; /],
+    [{}, / is \{\}; it takes a policy/],
+    [{ inclued: { email: true } }, /"inclued" is not known; did you mean "include"\?/],
+    [{ include: {} }, /\.include is \{\}; it takes selectors/],
+    [{ include: undefined }, /\.include is undefined; it takes selectors/],
+    [{ include: { mail: 'a@acme.com' } }, /\.include, "mail" is not known; did you mean "email"\?/],
+    [{ include: { email: [] } }, /\.include\.email is \[\]; it takes an e-mail address, a list of them, or true/],
+    [{ include: { email: undefined } }, /\.include\.email is undefined;/],
+    [{ include: { email: '' } }, /\.include\.email is '';/],
+    [{ include: { email: ['a@acme.com', 7] } }, /\.include\.email is \[ 'a@acme.com', 7 \];/],
+    [{ include: { email: 'acme.com' } }, /\.include\.email is 'acme.com';/],
+    [{ require: { emailDomain: '@acme.com' } }, /\.require\.emailDomain is '@acme.com'; it takes a domain/],
+    [{ require: { emailDomain: true } }, /\.require\.emailDomain is true;/],
+    [{ exclude: { serviceToken: 'e367' } }, /\.exclude\.serviceToken is 'e367'; it takes a client ID, which ends in "\.access"/],
+    [{ exclude: { country: 'Germany' } }, /\.exclude\.country is 'Germany'; it takes a two-letter country code/],
+    [{ exclude: { country: /DE/g } }, /\.exclude\.country is \/DE\/g;/]
+  ]
+  for (const [policy, message] of wrong) {
+    const app = createApp(t)
+    app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: policy as CfAccessPolicy })
+    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
+    t.throws(() => guard(policy as CfAccessPolicy), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
+  }
+})

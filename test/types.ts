@@ -1,0 +1,73 @@
+/** What TypeScript must know, and must refuse. Compiled with the tests; nothing here runs. */
+import Fastify, { type FastifyPluginAsync } from 'fastify'
+import defaultExport, {
+  cfAccess, guard,
+  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessOptions,
+  type CfAccessPolicy, type CfAccessService, type CfAccessUser, type KeyStatus
+} from '../lib/index.js'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+declare function is<Truth extends true> (truth?: Truth): void
+
+const app = Fastify()
+const options = { teamDomain: 'acme', audience: ['a', 'b'] } as const
+
+is<Equal<typeof defaultExport, typeof cfAccess>>()
+is<Equal<typeof cfAccess, FastifyPluginAsync<CfAccessOptions>>>()
+
+app.register(cfAccess, options)
+app.register(cfAccess, { ...options, prefix: '/admin', policy: { include: { email: 'a@acme.com' } }, cache: false })
+app.register(cfAccess, { ...options, keys: { maxAge: 60_000 }, global: false })
+// @ts-expect-error the options have required members
+app.register(cfAccess)
+// @ts-expect-error an audience is required
+app.register(cfAccess, { teamDomain: 'acme' })
+// @ts-expect-error an unknown option
+app.register(cfAccess, { ...options, audiance: 'a' })
+// @ts-expect-error an unknown selector
+app.register(cfAccess, { ...options, policy: { include: { mail: 'a@acme.com' } } })
+
+app.get('/', { config: { cfAccess: false } }, async request => {
+  is<Equal<typeof request.cfAccess, CfAccessIdentity | null>>()
+  // @ts-expect-error nobody may have been let in
+  request.cfAccess.kind.toUpperCase()
+  if (request.cfAccess === null) return
+  is<Equal<typeof request.cfAccess, CfAccessUser | CfAccessService | CfAccessCertificate>>()
+  is<Equal<typeof request.cfAccess.claims, CfAccessClaims>>()
+  is<Equal<typeof request.cfAccess.expiresAt, number>>()
+  // @ts-expect-error it is read-only
+  request.cfAccess.expiresAt = 0
+  switch (request.cfAccess.kind) {
+    case 'user':
+      is<Equal<typeof request.cfAccess.email, string>>()
+      is<Equal<typeof request.cfAccess.country, string | undefined>>()
+      break
+    case 'service':
+      is<Equal<typeof request.cfAccess.clientId, string>>()
+      // @ts-expect-error a service has no e-mail address
+      request.cfAccess.email.toUpperCase()
+      break
+    case 'certificate':
+      is<Equal<typeof request.cfAccess.commonName, string>>()
+      break
+    default:
+      is<Equal<typeof request.cfAccess, never>>()
+  }
+})
+
+app.get('/more', { config: { cfAccess: { include: { emailDomain: ['acme.com'] } } } }, async () => 'in')
+app.get('/predicate', { config: { cfAccess: identity => identity.kind === 'user' } }, async () => 'in')
+// @ts-expect-error only true, false and policies
+app.get('/wrong', { config: { cfAccess: 'false' } }, async () => 'in')
+
+app.get('/hook', { onRequest: guard(), preValidation: guard({ require: { country: 'DE' } }), preHandler: [guard(async () => true)] }, async () => 'in')
+app.get<{ Params: { id: string } }>('/generic/:id', { preHandler: guard() }, async request => request.params.id)
+app.addHook('onRequest', guard())
+is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
+// @ts-expect-error no policy
+guard({ include: { email: 7 } })
+
+is<Equal<typeof app.cfAccess, CfAccess>>()
+is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
+is<Equal<ReturnType<typeof app.cfAccess.status>, KeyStatus>>()
+is<Equal<Parameters<typeof app.cfAccess.guard>, [policy?: CfAccessPolicy]>>()
