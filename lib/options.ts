@@ -18,10 +18,10 @@ export interface CfAccessOptions {
   audience: string | readonly string[]
   /**
    * Guards only this path, or these, and what is below; relative to the scope's own prefix. Default:
-   * the whole scope. Fastify types every plugin's `prefix` as a string: in TypeScript, register once
-   * for each path, or cast a list with `as never`.
+   * the whole scope. A list is taken too, but not typed, since Fastify types every plugin's `prefix`
+   * as a string: in TypeScript register once for each path, or cast the list with `as never`.
    */
-  prefix?: string | readonly string[]
+  prefix?: string
   /** `false`: guards only routes that ask for it, with `guard()` or `config.cfAccess`. Default `true`. */
   global?: boolean
   /** Asked of every guarded request after its token is verified. Default: everybody verified may come in. */

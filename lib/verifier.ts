@@ -39,11 +39,21 @@ export class Verifier {
 
   #remembered (token: string, now: number): CfAccessIdentity | undefined {
     if (this.#cache === null || !this.#keySet.trusted(now)) return undefined
-    if (this.#version !== this.#keySet.version) {
-      this.#version = this.#keySet.version
-      this.#cache.clear()
-    }
+    this.#forgetOldKeys(this.#cache)
     return this.#cache.get(token, now)
+  }
+
+  #remember (token: string, identity: CfAccessIdentity, goodUntil: number): void {
+    if (this.#cache === null) return
+    this.#forgetOldKeys(this.#cache)
+    this.#cache.set(token, identity, goodUntil)
+  }
+
+  /** What keys that changed have verified may have been withdrawn with one of them. */
+  #forgetOldKeys (cache: TokenCache): void {
+    if (this.#version === this.#keySet.version) return
+    this.#version = this.#keySet.version
+    cache.clear()
   }
 
   /** Requests that bring the same new token at the same time share one verification. */
@@ -62,7 +72,7 @@ export class Verifier {
     const version = this.#keySet.version
     const identity = identify(await this.#verifySignature(token, key), this)
     // Keys that changed meanwhile may have changed for the sake of this very token.
-    if (version === this.#keySet.version) this.#cache?.set(token, identity, goodUntil)
+    if (version === this.#keySet.version) this.#remember(token, identity, goodUntil)
     return identity
   }
 

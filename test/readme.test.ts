@@ -1,0 +1,68 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { cfAccess } from '../lib/index.js'
+import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
+
+const readme = await readFile(resolve(import.meta.dirname, '..', 'README.md'), 'utf8')
+const snippets = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code!)
+const team = await startTeam(t)
+
+/** The one snippet that has this text in it. */
+function snippetWith (text: string): string {
+  const [found, ...others] = snippets.filter(code => code.includes(text))
+  if (found === undefined || others.length > 0) throw new Error(`README has not one snippet with ${text}`)
+  return found
+}
+
+/** Runs a snippet as pasted but for the team and the port, which a test must not take from the world. */
+function run (t: Test, code: string): ChildProcess {
+  const own = code.replace("'acme'", `'${team.domain}'`)
+    .replace('await app.listen({ port: 3000 })', "console.log(await app.listen({ port: 0, host: '127.0.0.1' }))")
+  const child = spawn(process.execPath, [join(t.testdir({ 'snippet.mjs': own }), 'snippet.mjs')], {
+    env: { ...process.env, CF_ACCESS_AUD: AUD }, stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => child.kill())
+  return child
+}
+
+async function originOf (child: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: child.stdout! })
+  const [origin] = await Promise.race([once(lines, 'line'), once(lines, 'close')])
+  if (origin === undefined) throw new Error('the snippet ended before it listened')
+  return origin
+}
+
+const USES = [
+  { use: 'a prefix', text: "prefix: '/admin', teamDomain", open: '/', guarded: '/admin', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
+  { use: 'a scope', text: 'setNotFoundHandler', open: '/admin/health', guarded: '/admin/keys', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
+  { use: 'a route', text: '/users/:id', open: '/', guarded: '/users/1', method: 'DELETE', token: team.userToken({ email: 'root@acme.com', audience: AUD }) }
+]
+
+for (const { use, text, open, guarded, method, token } of USES) {
+  t.test(`the README's ${use} guards what it says`, async t => {
+    const origin = await originOf(run(t, snippetWith(text)))
+    t.equal((await fetch(origin + open)).status, 200)
+    t.equal((await fetch(origin + guarded, { method })).status, 401)
+    t.equal((await fetch(origin + guarded, { method, headers: bearing(token) })).status, 200)
+  })
+}
+
+t.test('the README\'s test of one\'s own routes passes', async t => {
+  const [code] = await once(run(t, snippetWith('node:assert')), 'exit')
+  t.equal(code, 0)
+})
+
+t.test('the README\'s error handler answers 400 in place of 401, and leaves the rest', async t => {
+  const app = createApp(t)
+  const install = new Function('app', snippetWith('setErrorHandler((error')) as (app: FastifyInstance) => void // eslint-disable-line no-new-func
+  install(app)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { serviceToken: true } } })
+  app.get('/', async () => 'in')
+  t.equal((await app.inject('/')).statusCode, 400)
+  t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 403)
+})
