@@ -89,7 +89,11 @@ function addReadings (text: string, found: Set<string>): void {
 /** Some file systems drop blanks around a name and dots behind it. */
 function trim (segment: string): string {
   const bare = segment.trim()
-  return bare === '.' || bare === '..' ? bare : bare.replace(/[. ]+$/, '')
+  if (bare === '.' || bare === '..') return bare
+  // Not by a regular expression, which would start anew at each of a long row of dots.
+  let end = bare.length
+  while (bare[end - 1] === '.' || bare[end - 1] === ' ') end--
+  return bare.slice(0, end)
 }
 
 /** RFC 3986, section 5.2.4. */
