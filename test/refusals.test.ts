@@ -1,0 +1,248 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import { cfAccess, guard, TokenMissingError, type CfAccessOptions } from '../lib/index.js'
+import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from './fixtures/index.js'
+
+const team = await startTeam(t)
+const strangers = await startTeam(t)
+
+const alice = team.userToken({ email: 'alice@acme.com', audience: AUD })
+const bob = team.userToken({ email: 'bob@acme.com', audience: AUD })
+
+const INVALID: Readonly<Record<string, string>> = {
+  malformed: 'x.y',
+  algorithm: team.userToken({ email: 'alice@acme.com', audience: AUD, header: { alg: 'none' } }),
+  header: team.userToken({ email: 'alice@acme.com', audience: AUD, header: { crit: ['x'] } }),
+  kid: team.userToken({ email: 'alice@acme.com', audience: AUD, header: { kid: 'secret-kid' } }),
+  signature: `${alice.slice(0, -12)}AAAAAAAAAAAA`,
+  issuer: strangers.userToken({ email: 'alice@acme.com', audience: AUD }),
+  audience: team.userToken({ email: 'alice@acme.com', audience: OTHER_AUD }),
+  type: team.orgToken({ email: 'alice@acme.com', audience: AUD }),
+  time: team.userToken({ email: 'alice@acme.com', audience: AUD, issuedIn: 600 }),
+  identity: team.userToken({ email: 'alice@acme.com\n', audience: AUD })
+}
+const EXPIRED = team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: -600 })
+
+const handled: string[] = []
+
+type ErrorHandler = Parameters<FastifyInstance['setErrorHandler']>[0]
+
+async function start (t: Test, options: Partial<CfAccessOptions> = {}, server: FastifyServerOptions = {}, errorHandler?: ErrorHandler): Promise<FastifyInstance> {
+  const app = createApp(t, server)
+  // Before the route, which takes the handler it finds.
+  if (errorHandler !== undefined) app.setErrorHandler(errorHandler)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, ...options })
+  app.get('/', async request => { handled.push(request.url); return request.cfAccess })
+  t.teardown(() => { handled.length = 0 })
+  return app
+}
+
+t.test('X-01 every refusal has its code, its status and its headers', async t => {
+  const refusals: Array<[name: string, options: Partial<CfAccessOptions>, token: string | null, status: number, code: string]> = [
+    ['no token', {}, null, 401, 'FST_CF_ACCESS_TOKEN_MISSING'],
+    ['expired', {}, EXPIRED, 401, 'FST_CF_ACCESS_TOKEN_EXPIRED'],
+    ['forbidden', { policy: { include: { serviceToken: true } } }, alice, 403, 'FST_CF_ACCESS_FORBIDDEN'],
+    ['no keys', { fetch: async () => { throw new Error('down') } }, alice, 503, 'FST_CF_ACCESS_KEYS_UNAVAILABLE'],
+    ['a policy that throws', { policy: () => { throw new Error('secret') } }, alice, 500, 'FST_CF_ACCESS_POLICY_FAILED'],
+    ...Object.entries(INVALID).map(([name, token]): [string, Partial<CfAccessOptions>, string, number, string] => [name, {}, token, 401, 'FST_CF_ACCESS_TOKEN_INVALID'])
+  ]
+  for (const [name, options, token, status, code] of refusals) {
+    const app = await start(t, options)
+    const response = await app.inject({ url: '/', headers: token === null ? {} : bearing(token) })
+    t.equal(response.statusCode, status, name)
+    t.equal(response.json().code, code, name)
+    t.strictSame(Object.keys(response.json()).sort(), ['code', 'error', 'message', 'statusCode'], name)
+    t.equal(response.headers['cache-control'], 'no-store', name)
+    t.equal(response.headers['www-authenticate'], status === 401 ? 'Cloudflare-Access' : undefined, name)
+    t.match(response.headers['retry-after'] ?? 'none', status === 503 ? /^[1-9]\d*$/ : 'none', name)
+  }
+  t.strictSame(handled, [])
+  t.equal((await (await start(t)).inject({ url: '/', headers: bearing(alice) })).statusCode, 200, 'a good token meanwhile')
+})
+
+t.test('X-02 a client cannot tell one invalid token from another', async t => {
+  const app = await start(t)
+  const answers = new Set<string>()
+  for (const token of Object.values(INVALID)) {
+    const { body, headers: { date, ...headers } } = await app.inject({ url: '/', headers: bearing(token) })
+    answers.add(JSON.stringify([body, headers]))
+  }
+  t.equal(answers.size, 1)
+})
+
+t.test('X-03 nothing of a token is logged, sent or shown', async t => {
+  const lines: string[] = []
+  const shown: string[] = []
+  const logger = { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } }
+  const show: ErrorHandler = async (error, request, reply) => {
+    const { cause, stack } = error as Error
+    request.log.error({ err: error, cause }, 'refused')
+    shown.push(inspect(error, { depth: Infinity, showHidden: true }), JSON.stringify(error), String(stack), JSON.stringify(request.cfAccess))
+    return await reply.send(error)
+  }
+  const app = await start(t, { policy: { exclude: { email: 'mallory@acme.com' } } }, { logger }, show)
+  const mallory = team.userToken({ email: 'mallory@acme.com', audience: AUD })
+  const tokens = [...Object.values(INVALID), EXPIRED, mallory, `${alice},${alice}`]
+  for (const token of tokens) {
+    for (const headers of [bearing(token), { cookie: `CF_Authorization=${token}` }]) {
+      const response = await app.inject({ url: '/', headers })
+      t.not(response.statusCode, 200)
+      shown.push(response.body, JSON.stringify(response.headers))
+    }
+  }
+  t.equal((await app.inject({ url: '/', headers: bearing(alice) })).statusCode, 200)
+  shown.push(app.printPlugins(), inspect(app, { depth: 6, showHidden: true }))
+
+  t.match(lines.join(''), /"reason":"audience"/, 'the reason is logged')
+  t.match(lines.join(''), /"level":50.*FST_CF_ACCESS_TOKEN_INVALID/, 'and the error by its handler')
+  const secrets = [...tokens, alice].flatMap(token => token.split(/[.,]/)).filter(part => part.length > 2)
+  const words = [...secrets, 'secret-kid', String(team.certs.keys[0]!['kid']), OTHER_AUD, strangers.domain, 'mallory', 'alice@acme.com\n']
+  for (const line of [...lines.filter(line => !line.includes('keys changed')), ...shown]) {
+    const leaked = words.find(word => line.includes(word))
+    if (leaked !== undefined) t.fail('something of a token is told', { line, leaked })
+  }
+})
+
+t.test('X-04 what comes from outside stays one line of the log', async t => {
+  const lines: string[] = []
+  const app = await start(t, {}, { logger: { level: 'info', stream: { write: line => { lines.push(line) } } } })
+  const token = team.userToken({ email: 'a\r\nb\u001b[31m@acme.com', audience: AUD })
+  t.equal((await app.inject({ url: '/', headers: bearing(token) })).statusCode, 401)
+  t.ok(lines.length > 0)
+  for (const line of lines) t.match(line, /^[^\p{Cc}]*\n$/u)
+})
+
+t.test('one line at info tells of a refusal, and none of an admission', async t => {
+  const lines: Array<{ level: number, code?: string, reason?: string, reqId?: string }> = []
+  const app = await start(t, {}, { disableRequestLogging: true, logger: { level: 'trace', stream: { write: line => { lines.push(JSON.parse(line)) } } } })
+  await app.inject({ url: '/', headers: bearing(alice) })
+  await app.inject({ url: '/', headers: bearing(alice) })
+  t.strictSame(lines.filter(line => line.reqId !== undefined), [])
+  await app.inject({ url: '/', headers: bearing(INVALID['audience']!) })
+  t.match(lines.filter(line => line.reqId !== undefined), [{ level: 30, code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'audience', reqId: 'req-3' }])
+})
+
+t.test('X-05 R-31 headers that anybody can send say nothing', async t => {
+  const app = await start(t, { prefix: '/admin' }, { trustProxy: true })
+  app.get('/admin', async () => 'in')
+  const headers = {
+    'cf-access-authenticated-user-email': 'alice@acme.com',
+    cf_access_jwt_assertion: alice,
+    'cf-access-token': alice,
+    'cf-access-client-id': 'x.access',
+    'cf-access-client-secret': 'x',
+    authorization: `Bearer ${alice}`,
+    'x-forwarded-uri': '/',
+    'x-forwarded-host': 'open.example',
+    'x-forwarded-prefix': '/open',
+    'x-original-url': '/',
+    'x-rewrite-url': '/',
+    'x-http-method-override': 'OPTIONS',
+    forwarded: 'for=127.0.0.1;host=open.example'
+  }
+  t.equal((await app.inject({ url: '/admin', headers })).json().code, 'FST_CF_ACCESS_TOKEN_MISSING')
+  t.equal((await app.inject({ url: '/admin', headers: { ...headers, ...bearing(alice) } })).statusCode, 200)
+})
+
+t.test('X-06 an error handler may answer as it likes, and the handler still does not run', async t => {
+  const answers: Array<[errorHandler: ErrorHandler, status: number]> = [
+    [async (_error, _request, reply) => await reply.code(200).send('fine'), 200],
+    [() => { throw new Error('again') }, 500],
+    [async error => { throw error }, 401]
+  ]
+  for (const [errorHandler, status] of answers) {
+    const app = await start(t, {}, {}, errorHandler)
+    app.addHook('onError', async () => { throw new Error('in a hook') })
+    t.equal((await app.inject('/')).statusCode, status)
+    t.strictSame(handled, [])
+  }
+  const app = await start(t, {}, {}, async (_error, _request, reply) => await reply.send('in place of it'))
+  t.equal((await app.inject({ url: '/', headers: bearing(alice) })).json().email, 'alice@acme.com')
+  t.strictSame(handled, ['/'])
+})
+
+t.test('an error handler can tell the refusals apart by class', async t => {
+  const app = await start(t, {}, {}, async (error, _request, reply) => await reply.code(error instanceof TokenMissingError ? 418 : 500).send())
+  t.equal((await app.inject('/')).statusCode, 418)
+})
+
+t.test('R-33 request.cfAccess is null wherever nobody has been let in', async t => {
+  const seen: Record<string, unknown> = {}
+  const note = (when: string) => async ({ cfAccess }: FastifyRequest): Promise<void> => { seen[when] = cfAccess }
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/admin' })
+  app.addHook('onRequest', async request => { seen['onRequest'] = request.cfAccess })
+  app.addHook('onError', note('onError'))
+  app.addHook('onResponse', note('onResponse'))
+  app.addHook('onSend', note('onSend'))
+  app.get('/open', note('open'))
+  app.get('/admin', note('admin'))
+  await app.inject({ url: '/open', headers: bearing(alice) })
+  t.strictSame(seen, { onRequest: null, open: null, onSend: null, onResponse: null })
+  for (const key of Object.keys(seen)) delete seen[key]
+  await app.inject({ url: '/admin', headers: bearing(EXPIRED) })
+  t.strictSame(seen, { onError: null, onSend: null, onResponse: null })
+  await app.inject({ url: '/admin', headers: bearing(alice) })
+  t.match(seen['admin'], { kind: 'user' })
+})
+
+t.test('R-33 a guard that refuses takes back what an earlier one let in', async t => {
+  const app = createApp(t)
+  let after: unknown = 'never'
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  app.addHook('onError', async request => { after = request.cfAccess })
+  app.get('/', { preHandler: guard({ include: { serviceToken: true } }) }, async () => 'in')
+  t.equal((await app.inject({ url: '/', headers: bearing(alice) })).statusCode, 403)
+  t.equal(after, null)
+})
+
+t.test('R-32 requests of one connection never share an identity', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  app.get('/who', { config: { cfAccess: true } }, async request => ({ who: request.cfAccess?.kind === 'user' ? request.cfAccess.email : null }))
+  app.get('/open', async request => ({ who: request.cfAccess }))
+  const port = await listen(app)
+  const rounds = Array.from({ length: 50 }, () => [['/who', alice, 'alice@acme.com'], ['/who', null, undefined], ['/who', bob, 'bob@acme.com'], ['/open', null, null], ['/who', EXPIRED, undefined]] as const).flat()
+  const requests = rounds.map(([path, token], i) =>
+    `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${token === null ? '' : `Cf-Access-Jwt-Assertion: ${token}\r\n`}${i === rounds.length - 1 ? 'Connection: close\r\n' : ''}\r\n`)
+  const socket = connect(port, '127.0.0.1')
+  socket.write(requests.join(''))
+  let text = ''
+  socket.on('data', chunk => { text += String(chunk) })
+  await once(socket, 'close')
+  const bodies = [...text.matchAll(/\{[^}]*\}/g)].map(([body]) => JSON.parse(body))
+  t.strictSame(bodies.map(({ who }) => who), rounds.map(([, , who]) => who))
+})
+
+t.test('R-30 in onRequest a stranger is refused before a body is read, in preHandler after', async t => {
+  let parsed = 0
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, _body, done) => { parsed++; done(null, {}) })
+  app.post('/first', { onRequest: guard() }, async () => 'in')
+  app.post('/last', { preHandler: guard() }, async () => 'in')
+  const post = async (url: string, body: string, type = 'application/json'): Promise<number> => (await app.inject({ method: 'POST', url, body, headers: { 'content-type': type } })).statusCode
+  t.equal(await post('/first', '{'), 401)
+  t.equal(await post('/first', 'x'.repeat(2 ** 21)), 401)
+  t.equal(await post('/first', 'x', 'text/strange'), 401)
+  t.equal(parsed, 0)
+  t.equal(await post('/last', '{}'), 401)
+  t.equal(parsed, 1)
+  t.equal(await post('/last', 'x'.repeat(2 ** 21)), 413, 'Fastify itself refuses before the guard is asked')
+})
+
+t.test('X-08 no client input makes a 500 or shows a stack', async t => {
+  const app = await start(t)
+  const port = await listen(app)
+  const values = ['%00', '{}', '[]', '\x80\xff', 'a'.repeat(4000), `${'.'.repeat(100)}`, 'null.null.null', 'bnVsbA.bnVsbA.bnVsbA', '-_-_.-_-_.-_-_', "'; --", '../..', '__proto__.constructor.toString']
+  for (const value of values) {
+    for (const name of ['Cf-Access-Jwt-Assertion', 'Cookie']) {
+      const { status, body } = await sendRaw(port, '/', { headers: { [name]: name === 'Cookie' ? `CF_Authorization=${value}` : value } })
+      t.equal(status, 401, `${name}: ${value.slice(0, 20)}`)
+      t.notMatch(body, /stack|\.js|\.ts/)
+    }
+  }
+})
