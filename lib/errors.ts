@@ -3,7 +3,7 @@ import { createError, type FastifyError } from '@fastify/error'
 
 /** Why a token is no good, by name alone. It goes to the log; a client never learns it. */
 export type TokenFault =
-  | 'repeated' | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
+  | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
   | 'issuer' | 'audience' | 'type' | 'time' | 'identity'
 
 interface RefusalConstructor<Reason extends string> {

@@ -39,17 +39,18 @@ export async function fetchBounded (url: string, headers: Record<string, string>
   }
 }
 
-async function ask (fetch: Fetch, url: string, init: RequestInit): Promise<Answer> {
+async function ask (fetch: Fetch, url: string, init: RequestInit & { signal: AbortSignal }): Promise<Answer> {
   const response = await fetch(url, { method: 'GET', ...init })
-  // With `redirect: 'manual'` a redirect comes back as itself; a fetch that follows all the same shows it here.
-  if (response.redirected || (response.url !== '' && response.url !== url)) throw new Error('the answer was redirected')
-  return { status: response.status, text: await readText(response) }
+  // With `redirect: 'manual'` a redirect comes back as itself; a fetch that follows all the same tells so here.
+  if (response.redirected) throw new Error('the answer was redirected')
+  return { status: response.status, text: await readText(response, init.signal) }
 }
 
-async function readText (response: Response): Promise<string> {
+async function readText ({ body }: Response, signal: AbortSignal): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    signal.throwIfAborted() // leaving the loop lets go of the body
     bytes += chunk.byteLength
     if (bytes > MAX_BYTES) throw new Error(`the answer is over ${MAX_BYTES} bytes`)
     chunks.push(chunk)

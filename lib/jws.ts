@@ -10,10 +10,6 @@ export interface UnverifiedJws {
 // Node refuses header blocks over 16 KiB by default, so no longer token can come with a request.
 const MAX_LENGTH = 16_384
 
-// Canonical base64url: a last character with stray bits would give one token many spellings.
-const PART = '(?:[\\w-]{4})*(?:[\\w-]{4}|[\\w-]{2}[AEIMQUYcgkosw048]|[\\w-][AQgw])'
-const COMPACT_JWS = new RegExp(`^(${PART})\\.(${PART})\\.${PART}$`)
-
 const KID = /^[\x21-\x7e]{1,128}$/
 const TYP = /^(?:application\/)?jwt$/i
 
@@ -28,14 +24,18 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export function readJws (token: string): UnverifiedJws {
   if (typeof token !== 'string' || token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
-  const parts = COMPACT_JWS.exec(token)
-  if (parts === null) throw new TokenInvalidError('malformed')
-  const header = readJsonObject(parts[1]!)
-  const payload = readJsonObject(parts[2]!)
+  const [header, payload, signature, ...more] = token.split('.', 4)
+  if (!header || !payload || !signature || more.length > 0) throw new TokenInvalidError('malformed')
+  const kid = readKid(readJsonObject(header))
+  readBytes(signature)
+  return { kid, payload: readJsonObject(payload) }
+}
+
+function readKid (header: Readonly<Record<string, unknown>>): string {
   if (header['alg'] !== 'RS256') throw new TokenInvalidError('algorithm')
   if (!isPlainHeader(header)) throw new TokenInvalidError('header')
   if (!isKid(header['kid'])) throw new TokenInvalidError('kid')
-  return { kid: header['kid'], payload }
+  return header['kid']
 }
 
 /** Whether this could be the `kid` of a key: text of 1 to 128 visible ASCII characters. */
@@ -57,9 +57,17 @@ function readJsonObject (part: string): Readonly<Record<string, unknown>> {
 }
 
 function parseJson (part: string): unknown {
+  const bytes = readBytes(part)
   try {
-    return JSON.parse(utf8.decode(Buffer.from(part, 'base64url')))
+    return JSON.parse(utf8.decode(bytes))
   } catch {
     throw new TokenInvalidError('malformed')
   }
+}
+
+/** Canonical base64url alone: blanks, padding or stray last bits would give one token many spellings. */
+function readBytes (part: string): Buffer {
+  const bytes = Buffer.from(part, 'base64url')
+  if (bytes.toString('base64url') !== part) throw new TokenInvalidError('malformed')
+  return bytes
 }

@@ -109,7 +109,8 @@ async function cookieParserOf (fastify: FastifyInstance): Promise<ParseCookie> {
 function joinKeys (fastify: FastifyInstance, { team, fetch, keyTimes }: Settings): KeySet {
   const observer = observerOf(fastify)
   const keySet = joinKeySet({ url: team.certsUrl, fetch, times: keyTimes }, observer)
-  fastify.addHook('onReady', async () => { keySet.prefetch() })
+  // Not at once: the first fetch of a process loads much, and the start need not wait for it.
+  fastify.addHook('onReady', async () => { setImmediate(() => keySet.prefetch()) })
   // Before the server waits for its requests, since some may be waiting for keys.
   fastify.addHook('preClose', async () => { leaveKeySet(keySet, observer) })
   return keySet

@@ -1,6 +1,5 @@
 /** The token on a request: the header's, else each cookie's. */
 import type { IncomingHttpHeaders } from 'node:http'
-import { TokenInvalidError } from './errors.js'
 
 /** Reads the values of a Cookie header, by name. */
 export type ParseCookie = (header: string) => Record<string, string | undefined>
@@ -17,14 +16,12 @@ const MAX_COOKIES = 4
 const NONE: readonly string[] = []
 
 /**
- * With a header there is no falling back to a cookie, whatever the header holds.
- * @throws {TokenInvalidError} when the header came more than once, which Node joins with a comma
+ * With a header there is no falling back to a cookie, whatever the header holds. One that came more
+ * than once is joined by Node with a comma, and so is no token.
  */
 export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
   const header = headers[HEADER]
-  if (header === undefined) return NONE
-  if (typeof header !== 'string' || header.includes(',')) throw new TokenInvalidError('repeated')
-  return [header]
+  return header === undefined ? NONE : [String(header)]
 }
 
 /** Reads the header, else the cookies. */

@@ -1,0 +1,4 @@
+/** Nobody is asked anything. */
+import { onHono } from '../application.js'
+
+export default onHono(() => {})

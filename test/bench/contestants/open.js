@@ -1,0 +1,4 @@
+/** Nobody is asked anything. */
+import { onFastify } from '../application.js'
+
+export default onFastify(() => {})

@@ -1,0 +1,5 @@
+import cfAccess from '../../../dist/index.js'
+import { AUDIENCE, TEAM } from '../access.js'
+import { onFastify } from '../application.js'
+
+export default onFastify(app => app.register(cfAccess, { teamDomain: TEAM, audience: AUDIENCE }))

@@ -1,0 +1,16 @@
+/** Each request a token the server has never seen. Servers are new each round, so all are asked the same. */
+import { contestants } from '../contestants/index.js'
+import { bearing, load } from '../load.js'
+import { compare } from '../report.js'
+import { inTurns } from '../rounds.js'
+
+/** @param {import('../rounds.js').Bench} bench */
+export async function cold (bench) {
+  const count = Math.round(4000 * bench.seconds)
+  const headers = bench.access.tokens(2 * count).map(bearing)
+  const figures = await inTurns(bench, contestants, {}, async server => {
+    await load(server, headers.slice(0, count), { admitted: true })
+    return { 'every token is new': await load(server, headers.slice(count), { admitted: true }) }
+  })
+  return compare('Cold: ', figures, contestants)
+}

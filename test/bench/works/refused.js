@@ -1,0 +1,56 @@
+/** Tokens that must not come in, by what is wrong with them. */
+import { randomBytes } from 'node:crypto'
+import { closed, contestants } from '../contestants/index.js'
+import { bearing, load } from '../load.js'
+import { compare, matrix } from '../report.js'
+import { inTurns } from '../rounds.js'
+
+const ALL = [contestants[0], closed, ...contestants.slice(1)]
+
+// More than a cache of errors would keep by default.
+const COUNT = 2000
+
+/** @param {import('../rounds.js').Bench} bench */
+export async function refused (bench) {
+  const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, headers: tokens.map(bearing) }))
+  const figures = await inTurns(bench, ALL, {}, async (server, { file, baseline }) => {
+    const samples = {}
+    const admitted = file === baseline
+    for (const { kind, headers } of kinds) {
+      await load(server, headers, { admitted, seconds: bench.seconds / 4 })
+      samples[kind] = await load(server, headers, { admitted, seconds: bench.seconds })
+    }
+    return samples
+  })
+  return [
+    matrix('Refused: CPU µs a request, over those of a closed route', figures, ALL.slice(1), ({ baseline }) => baseline === 'open' ? closed.file : baseline),
+    compare('Refused: ', figures, ALL)
+  ].join('\n')
+}
+
+/** @param {import('../access.js').Access} access */
+function tokens (access) {
+  const good = access.tokens(COUNT)
+  return {
+    malformed: good.map(token => token.replace('.', '!')),
+    'wrong algorithm': good.map(token => reheaded(token, { alg: 'RS512' })),
+    'unknown kid': good.map(token => reheaded(token, { kid: randomBytes(32).toString('hex') })),
+    'bad signature': good.map(forged),
+    expired: access.tokens(COUNT, { expiresIn: -3600 }),
+    'wrong audience': access.tokens(COUNT, { audience: 'b'.repeat(64) }),
+    'wrong issuer': access.tokens(COUNT, { iss: 'https://other.cloudflareaccess.com' })
+  }
+}
+
+/** @param {string} token @param {object} header */
+function reheaded (token, header) {
+  const [head, ...rest] = token.split('.')
+  const changed = { ...JSON.parse(Buffer.from(head, 'base64url').toString()), ...header }
+  return [Buffer.from(JSON.stringify(changed)).toString('base64url'), ...rest].join('.')
+}
+
+/** @param {string} token */
+function forged (token) {
+  const at = token.lastIndexOf('.') + 100
+  return token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1)
+}
