@@ -88,6 +88,16 @@ export class Coverage {
     return nearestOf(this.#visibleFrom(scope))
   }
 
+  /**
+   * One of the registrations nearest to a scope, for what all those of one team have in common.
+   * @throws {NotRegisteredError} when there is none, or they are of several teams
+   */
+  nearestOfOneTeam (scope: FastifyInstance): Registration {
+    const [first, ...others] = this.#visibleFrom(scope)
+    const isOneTeam = others.every(other => other.scope !== first?.scope || other.keySet === first.keySet)
+    return nearestOf(first !== undefined && isOneTeam ? [first] : [])
+  }
+
   #route (request: FastifyRequest, known: WeakMap<object, Route>, asks: boolean): Route {
     const { config, method, url } = request.routeOptions
     // A 404 handler has no method, and may share its config object with another scope's.

@@ -93,9 +93,9 @@ export class KeySet {
     throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
   }
 
-  /** Starts fetching the keys, so that the first request need not. */
+  /** Starts fetching the keys unless they are fresh, so that the first request need not. */
   prefetch (): void {
-    this.#refreshUnlessFailing(Date.now())
+    this.trusted(Date.now())
   }
 
   status (): KeyStatus {

@@ -26,7 +26,7 @@ export interface CfAccess {
   verify (token: string): Promise<CfAccessIdentity>
   /**
    * The state of the team's keys, for a readiness route.
-   * @throws {NotRegisteredError} where no registration is the nearest
+   * @throws {NotRegisteredError} where no registration is the nearest, or several of different teams are
    */
   status (): KeyStatus
 }
@@ -88,8 +88,11 @@ function decorate (fastify: FastifyInstance, coverage: Coverage): void {
   if (fastify.hasDecorator('cfAccess')) return
   fastify.decorate('cfAccess', {
     getter () {
-      const { verifier, keySet } = coverage.nearest(this)
-      return { guard, verify: async token => verifier.verify(token), status: () => keySet.status() }
+      return {
+        guard,
+        verify: async token => coverage.nearest(this).verifier.verify(token),
+        status: () => coverage.nearestOfOneTeam(this).keySet.status()
+      }
     }
   })
 }

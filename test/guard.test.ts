@@ -331,11 +331,15 @@ t.test('fastify.cfAccess speaks for the registration nearest to the instance it 
   t.match(app.cfAccess.status(), { state: 'fresh' })
 })
 
-t.test('fastify.cfAccess has nobody to speak for among several that are equally near', async t => {
+t.test('among several registrations that are equally near, fastify.cfAccess speaks for what they share', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { ...options, prefix: '/a' })
-  await app.register(cfAccess, { ...options, prefix: '/b' })
-  t.throws(() => app.cfAccess, { code: 'FST_CF_ACCESS_NOT_REGISTERED' })
+  await app.register(cfAccess, { ...options, audience: OTHER_AUD, prefix: '/b' })
+  t.equal(app.cfAccess.guard, guard)
+  t.match(app.cfAccess.status(), { state: /fresh|unavailable/ })
+  await t.rejects(app.cfAccess.verify(alice), { code: 'FST_CF_ACCESS_NOT_REGISTERED' })
+  await app.register(cfAccess, { ...options, teamDomain: 'http://127.0.0.1:1', prefix: '/c' })
+  t.throws(() => app.cfAccess.status(), { code: 'FST_CF_ACCESS_NOT_REGISTERED' })
 })
 
 t.test('several guards on one request verify its token once', async t => {

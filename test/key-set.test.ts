@@ -1,5 +1,5 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -497,6 +497,23 @@ t.test('K-21 registrations for one team ask for its keys once, also on several s
   await apps[0]!.close()
   t.equal((await apps[1]!.inject({ url: '/a', headers: bearing(endpoint.token()) })).statusCode, 200, 'one server closed')
   t.equal(endpoint.requests.length, 1)
+})
+
+t.test('K-21 a server that starts later takes the keys that are there, unless they are old', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  let fetches = 0
+  const counting: CfAccessOptions['fetch'] = (url, init) => {
+    fetches++
+    return fetch(url, init)
+  }
+  for (const [later, expected] of [[0, 1], [KEYS.maxAge - 1, 1], [1, 2]] as const) {
+    clock.move(later)
+    const app = await startApp(t, endpoint, { keys: KEYS, fetch: counting })
+    await nextTurn() // the start does not wait for the fetch to begin
+    t.equal(fetches, expected)
+    await isLetIn(t, app, endpoint.token())
+  }
 })
 
 t.test('registrations that keep their keys otherwise do not share them', async t => {
