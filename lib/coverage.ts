@@ -93,9 +93,10 @@ export class Coverage {
    * @throws {NotRegisteredError} when there is none, or they are of several teams
    */
   nearestOfOneTeam (scope: FastifyInstance): Registration {
-    const [first, ...others] = this.#visibleFrom(scope)
-    const isOneTeam = others.every(other => other.scope !== first?.scope || other.keySet === first.keySet)
-    return nearestOf(first !== undefined && isOneTeam ? [first] : [])
+    const visible = this.#visibleFrom(scope)
+    const nearest = visible.filter(other => other.scope === visible[0]?.scope)
+    const isOneTeam = nearest.every(other => other.keySet === nearest[0]?.keySet)
+    return nearestOf(isOneTeam ? nearest.slice(0, 1) : nearest)
   }
 
   #route (request: FastifyRequest, known: WeakMap<object, Route>, asks: boolean): Route {

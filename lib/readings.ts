@@ -4,15 +4,33 @@
  * any of them could take for a guarded path has to count as one.
  */
 
-const MAX_DECODINGS = 4
 const MAX_LENGTH = 2048
+
+// How many characters are looked at in all: some twenty readings of a long path, hundreds of a short one.
+const MAX_WORK = 20_000
 
 // Nothing in these has a second meaning but the case, and most requests are for one of them.
 const PLAIN = /^(?:\/[\w-]+(?:\.[\w-]+)*)+$/
 
+/** What readers do with a path, each some of these in an order of its own. `null`: it cannot be told what they make of it. */
+const STEPS: ReadonlyArray<(path: string) => string | null> = [
+  decode,
+  path => foldCase(path.normalize('NFKC')),
+  path => path.replaceAll('\\', '/'),
+  path => cutAt(path, '\0'),
+  path => cutAt(path, '?'),
+  path => cutAt(path, '#'),
+  path => cutAt(path, ';'),
+  path => path.includes(';') ? path.replace(/;[^/]*/g, '') : path,
+  trimSegments,
+  resolveDots,
+  joinSlashes
+]
+
 /**
- * The paths, case-folded, without empty segments, each with a leading slash. `null` when they cannot
- * be told: the target is too long, or goes on changing however often it is decoded.
+ * The paths, case-folded, among them those with a leading slash and no empty segments. `null` when
+ * they cannot be told: the target is too long, or has too many meanings, so that nobody buys time
+ * with an odd one.
  *
  * @param target a request target in any form (RFC 9112, section 3.2)
  */
@@ -20,18 +38,29 @@ export function readings (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (path.length > MAX_LENGTH) return null
   if (PLAIN.test(path)) return new Set([path.toLowerCase()])
-  const found = new Set<string>()
-  for (const start of withoutAuthority(target)) {
-    const decoded = decodings(cutAt(start, '?'))
-    if (decoded === null) return null
-    for (const text of decoded) addReadings(text, found)
+  const found = new Set(withoutAuthority(target).map(start => foldCase(cutAt(start, '?'))))
+  let work = 0
+  // The set grows as it is walked, until no step leads to anything new.
+  for (const reading of found) {
+    work += reading.length
+    if (work > MAX_WORK) return null
+    for (const step of STEPS) {
+      const next = step(reading)
+      if (next === null) return null
+      found.add(next)
+    }
   }
   return found
 }
 
-/** Folds what readers may take for the same: compatibility forms, then case by way of the upper one. */
+/** Folds what readers may take for the same: compatibility forms, then case. */
 export function fold (text: string): string {
-  return text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+  return foldCase(text.normalize('NFKC')).normalize('NFKC')
+}
+
+/** By way of the upper case, where more letters meet. */
+function foldCase (text: string): string {
+  return text.toUpperCase().toLowerCase()
 }
 
 /** The target as it is, and as readers see it who take a scheme or two slashes for the start of an authority. */
@@ -43,50 +72,21 @@ function withoutAuthority (target: string): string[] {
   return [target, rest, ...(/[?#]/.test(authority[1]!) ? ['/'] : [])]
 }
 
-/** The text and what repeated decoding makes of it, or `null` when that does not come to an end. */
-function decodings (text: string): string[] | null {
-  const all = [text]
-  for (let i = 0; i <= MAX_DECODINGS; i++) {
-    const decoded = decode(all.at(-1)!)
-    if (decoded === null) return null
-    if (decoded === all.at(-1)) return all
-    all.push(decoded)
-  }
-  return null
-}
-
 /** Decodes what is well encoded and leaves the rest; `null` for bytes that are no UTF-8, which readers disagree on. */
 function decode (text: string): string | null {
+  if (!text.includes('%')) return text
   try {
-    return text.replace(/(?:%[0-9a-f]{2})+/gi, decodeURIComponent)
+    return foldCase(text.replace(/(?:%[0-9a-f]{2})+/gi, decodeURIComponent))
   } catch {
     return null
   }
 }
 
-function addReadings (text: string, found: Set<string>): void {
-  const folded = fold(text).replaceAll('\\', '/')
-  const wholes = new Set([
-    folded,
-    cutAt(folded, '\0'),
-    cutAt(folded, '?'),
-    cutAt(folded, '#'),
-    cutAt(folded, ';'),
-    folded.replace(/;[^/]*/g, '')
-  ])
-  for (const whole of wholes) {
-    const segments = whole.split('/')
-    const trimmed = segments.map(trim)
-    found.add(join(segments))
-    found.add(join(trimmed))
-    for (const variant of [segments, trimmed]) {
-      found.add(join(resolveDots(variant)))
-      found.add(join(resolveDots(variant.filter(isFilled))))
-    }
-  }
+/** Some file systems drop blanks around a name and dots behind it. */
+function trimSegments (path: string): string {
+  return /[\s.]/.test(path) ? path.split('/').map(trim).join('/') : path
 }
 
-/** Some file systems drop blanks around a name and dots behind it. */
 function trim (segment: string): string {
   const bare = segment.trim()
   if (bare === '.' || bare === '..') return bare
@@ -97,21 +97,20 @@ function trim (segment: string): string {
 }
 
 /** RFC 3986, section 5.2.4. */
-function resolveDots (segments: readonly string[]): string[] {
+function resolveDots (path: string): string {
+  if (!path.includes('.')) return path
+  const [root = '', ...segments] = path.split('/')
   const resolved: string[] = []
   for (const segment of segments) {
     if (segment === '..') resolved.pop()
     else if (segment !== '.') resolved.push(segment)
   }
-  return resolved
+  return [root, ...resolved].join('/')
 }
 
-function join (segments: readonly string[]): string {
-  return `/${segments.filter(isFilled).join('/')}`
-}
-
-function isFilled (segment: string): boolean {
-  return segment !== ''
+/** One slash in front, and one between segments. */
+function joinSlashes (path: string): string {
+  return path.startsWith('/') && !path.includes('//') ? path : `/${path.split('/').filter(segment => segment !== '').join('/')}`
 }
 
 function cutAt (text: string, mark: string): string {
