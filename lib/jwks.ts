@@ -1,5 +1,4 @@
 /** A published JWK Set read into the keys that may sign tokens (RFC 7517). */
-import type { webcrypto } from 'node:crypto'
 import { importJWK, type CryptoKey, type JWK } from 'jose'
 import { isKid } from './jws.js'
 
@@ -12,7 +11,10 @@ export interface PublishedKey {
 export type PublishedKeys = ReadonlyMap<string, PublishedKey>
 
 const MAX_KEYS = 32
-const MIN_MODULUS_BITS = 2048
+// 2048 bits, the least that RFC 7518, section 3.3, allows.
+const LEAST_MODULUS = 2n ** 2047n
+
+type RsaKey = JWK & { kid: string, n: string, e: string }
 
 /**
  * Reads the usable keys out of a JWK Set: RSA public keys for signatures, one a `kid`. What is not
@@ -50,32 +52,28 @@ function parseJson (text: string): { keys?: unknown } | null {
 }
 
 async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | null> {
-  if (!isSigningKey(jwk)) return null
-  try {
-    const key = await importJWK({ kty: 'RSA', n: jwk.n, e: jwk.e }, 'RS256') as CryptoKey
-    return isStrong(key) ? { kid: jwk.kid, fingerprint: `${jwk.n}.${jwk.e}`, key } : null
-  } catch {
-    return null
-  }
+  if (!isSigningKey(jwk) || !isStrong(jwk)) return null
+  const { kid, n, e } = jwk
+  return { kid, fingerprint: `${n}.${e}`, key: await importJWK({ kty: 'RSA', n, e }, 'RS256') as CryptoKey }
 }
 
-function isSigningKey (value: unknown): value is JWK & { kid: string, n: string, e: string } {
+function isSigningKey (value: unknown): value is RsaKey {
   if (typeof value !== 'object' || value === null) return false
   const jwk = value as JWK
-  return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) &&
-    typeof jwk.n === 'string' && isOdd(jwk.n) && typeof jwk.e === 'string' &&
+  return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) && typeof jwk.n === 'string' && typeof jwk.e === 'string' &&
     (jwk.alg === undefined || jwk.alg === 'RS256') &&
     (jwk.use === undefined || jwk.use === 'sig') &&
     (jwk.key_ops === undefined || (Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')))
 }
 
-/** The product of two odd primes is odd, whatever else is wrong with it. */
-function isOdd (n: string): boolean {
-  return ((Buffer.from(n, 'base64url').at(-1) ?? 0) & 1) === 1
+/** The product of two odd primes is odd, and so is any exponent that has an inverse. */
+function isStrong (jwk: RsaKey): boolean {
+  const modulus = toInteger(jwk.n)
+  const exponent = toInteger(jwk.e)
+  return modulus >= LEAST_MODULUS && modulus % 2n === 1n && exponent >= 3n && exponent % 2n === 1n
 }
 
-function isStrong (key: CryptoKey): boolean {
-  const { modulusLength, publicExponent } = key.algorithm as webcrypto.RsaHashedKeyAlgorithm
-  const exponent = publicExponent.at(-1) ?? 0
-  return modulusLength >= MIN_MODULUS_BITS && (exponent & 1) === 1 && (publicExponent.length > 1 || exponent >= 3)
+/** RFC 7518, section 2: Base64urlUInt. */
+function toInteger (text: string): bigint {
+  return BigInt(`0x0${Buffer.from(text, 'base64url').toString('hex')}`)
 }

@@ -241,6 +241,17 @@ t.test('the innermost scope decides alone', async t => {
   for (const target of ['/outer', '/rest']) t.strictSame([await statusOf(guarded, target, token), await statusOf(guarded, target, otherToken)], [200, 401], target)
 })
 
+t.test('the innermost scope decides, whichever was registered first', async t => {
+  const guarded = await start(t, async app => {
+    await app.register(async scope => {
+      await scope.register(cfAccess, { ...options, audience: OTHER_AUD })
+      await scope.register(async within => { within.get('/inner', page) })
+    })
+    await app.register(cfAccess, options)
+  })
+  t.strictSame([await statusOf(guarded, '/inner', token), await statusOf(guarded, '/inner', otherToken)], [401, 200])
+})
+
 t.test('R-26 an opt-out of a wildcard opens nothing that somebody else guards', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
@@ -377,9 +388,18 @@ t.test('D-09 a target that does not come to an end is guarded', async t => {
     app.get('/*', page)
   })
   for (const target of [`/${'%25'.repeat(4600)}61dmin`, `/${'../'.repeat(4600)}`, `/${';'.repeat(14_000)}`, `/${'%EF%B7%BA'.repeat(1500)}`, `/a${'%2e%20'.repeat(2000)}x`,
-    '/%2525252525252561dmin', `/${'a'.repeat(2048)}`]) {
+    '/%2525252525252561dmin', '/%25ff/x', `/${'a'.repeat(2048)}`]) {
     t.equal(await statusOf(guarded, target), 401, target.slice(0, 20))
     t.not(await statusOf(guarded, target, token), 401, target.slice(0, 20))
   }
   t.equal(await statusOf(guarded, `/${'a'.repeat(2047)}`), 200)
+})
+
+t.test('D-09 a route whose pattern does not come to an end is guarded', async t => {
+  const long = `/${'a'.repeat(2100)}`
+  const guarded = await start(t, app => {
+    app.register(cfAccess, { ...options, prefix: '/admin' })
+    app.get(long, page)
+  })
+  t.equal(await statusOf(guarded, long), 401)
 })

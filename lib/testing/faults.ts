@@ -58,9 +58,8 @@ export const faults = {
 function stream (response: ServerResponse, mebibytes: number): void {
   const chunk = Buffer.alloc(MIB, ' ')
   const more = (left: number): void => {
-    if (response.destroyed) return
     if (left === 0) response.end()
-    else response.write(chunk, () => more(left - 1))
+    else response.write(chunk, error => { if (!error) more(left - 1) })
   }
   more(mebibytes)
 }
