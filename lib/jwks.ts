@@ -54,7 +54,8 @@ function parseJson (text: string): { keys?: unknown } | null {
 async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | null> {
   if (!isSigningKey(jwk) || !isStrong(jwk)) return null
   const { kid, n, e } = jwk
-  return { kid, fingerprint: `${n}.${e}`, key: await importJWK({ kty: 'RSA', n, e }, 'RS256') as CryptoKey }
+  const key = await importJWK({ kty: 'RSA', n, e }, 'RS256') as CryptoKey
+  return { kid, fingerprint: `${n}.${e}`, key }
 }
 
 function isSigningKey (value: unknown): value is RsaKey {
