@@ -123,7 +123,7 @@ t.test('with global: false only routes that ask are guarded, in whichever hook',
   t.equal(await statusOf(app, '/f', robot), 403)
 })
 
-t.test('the guard finds its registration however and whenever it was made', async t => {
+t.test('R-19 the guard finds its registration however and whenever it was made', async t => {
   const declare = (scope: FastifyInstance): void => { scope.get('/', { preHandler: guard() }, whoAmI) }
   const ways: Record<string, (app: FastifyInstance) => void | Promise<void>> = {
     'awaited before': async app => { await app.register(cfAccess, { ...options, global: false }); declare(app) },
@@ -173,7 +173,7 @@ t.test('a route\'s setting that is none stops the start, or refuses on a route d
   }
 })
 
-t.test('routes and scopes declared before the plugin are guarded', async t => {
+t.test('R-19 routes and scopes declared before the plugin are guarded', async t => {
   const app = createApp(t)
   app.get('/admin/early', whoAmI)
   app.register(async child => { child.get('/admin/child', whoAmI) })
@@ -274,7 +274,7 @@ t.test('times are milliseconds since the epoch', async t => {
   t.equal(identity.expiresAt, identity.claims.exp * 1000)
 })
 
-t.test('what a handler does to an identity changes nothing for the next request', async t => {
+t.test('C-26 what a handler does to an identity changes nothing for the next request', async t => {
   const token = team.userToken({ email: 'carol@acme.com', audience: AUD, claims: { custom: { roles: ['reader'], deep: { er: {} } } } })
   const app = createApp(t)
   app.register(cfAccess, options)

@@ -40,7 +40,7 @@ async function start (t: Test, options: Partial<CfAccessOptions> = {}, server: F
   return app
 }
 
-t.test('X-01 every refusal has its code, its status and its headers', async t => {
+t.test('X-01 X-07 every refusal has its code, its status and its headers', async t => {
   const refusals: Array<[name: string, options: Partial<CfAccessOptions>, token: string | null, status: number, code: string]> = [
     ['no token', {}, null, 401, 'FST_CF_ACCESS_TOKEN_MISSING'],
     ['expired', {}, EXPIRED, 401, 'FST_CF_ACCESS_TOKEN_EXPIRED'],

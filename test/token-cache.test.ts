@@ -208,6 +208,14 @@ t.test('D-12 a token longer than a cookie may be is let in and not remembered', 
   }
 })
 
+t.test('D-11 however many cookies a request brings, four signatures are checked at most', async t => {
+  const app = await start(t)
+  const forged = Array.from({ length: 7 }, (_, i) => `CF_Authorization=${verification.token({ jti: i }).slice(0, -8)}AAAAAAAA`)
+  t.equal(await signatureChecks(t, async () => {
+    t.equal((await app.inject({ url: '/', headers: { cookie: forged.join('; ') } })).statusCode, 401)
+  }), 4)
+})
+
 t.test('D-08 a client that goes away takes nobody\'s answer with it', async t => {
   const own = await startTeam(t)
   const app = createApp(t)
