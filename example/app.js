@@ -39,5 +39,8 @@ async function admin (scope, { teamDomain, audience }) {
 
   scope.get('/', async request => `Hello ${request.cfAccess?.kind === 'user' ? request.cfAccess.email : 'machine'}.\n`)
 
+  // Beside the token, Access is asked for this person's groups.
+  scope.get('/billing', { config: { cfAccess: { include: { group: 'billing' } } } }, async () => 'The books.\n')
+
   scope.get('/health', { config: { cfAccess: false } }, async () => 'ok\n')
 }

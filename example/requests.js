@@ -17,7 +17,8 @@
  * @returns {ExampleRequest[]}
  */
 export function createRequests (team, strangers, audience) {
-  const alice = team.userToken({ email: 'alice@example.com', audience })
+  const alice = team.userToken({ email: 'alice@example.com', audience, identity: { groups: ['staff'] } })
+  const clerk = team.userToken({ email: 'clerk@example.com', audience, identity: { groups: ['staff', 'billing'] } })
   const guest = team.userToken({ email: 'guest@elsewhere.example', audience })
   const robot = team.serviceToken({ clientId: 'e367826f93b8d71185e03fe518aff3b4.access', audience })
   const stranger = strangers.userToken({ email: 'alice@example.com', audience })
@@ -31,6 +32,8 @@ export function createRequests (team, strangers, audience) {
     { who: 'alice, by cookie', path: '/admin', headers: { cookie: `CF_Authorization=${alice}` }, status: 200, outcome: 'Hello alice@example.com' },
     { who: 'alice, by header', path: '/admin', headers: bearing(alice), status: 200, outcome: 'Hello alice@example.com' },
     { who: 'alice', path: '/admin/unknown', headers: bearing(alice), status: 404, outcome: 'There is no such page' },
+    { who: 'a clerk', path: '/admin/billing', headers: bearing(clerk), status: 200, outcome: 'The books' },
+    { who: 'alice', path: '/admin/billing', headers: bearing(alice), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },
     { who: 'nobody', path: '/ready', status: 200, outcome: '{"state":"fresh"' },
     { who: 'alice', path: '/reports', headers: bearing(alice), status: 200, outcome: 'Our own people' },
     { who: 'a guest', path: '/reports', headers: bearing(guest), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },

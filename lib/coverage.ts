@@ -2,10 +2,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { NotRegisteredError } from './errors.js'
 import type { KeySet } from './key-set.js'
+import type { Login } from './login.js'
 import type { Decide } from './policy.js'
 import { isLiteral, prefixOf, type Prefix } from './prefix.js'
 import { readings } from './readings.js'
 import { readRouteConfig, type RouteConfig } from './route-config.js'
+import type { Team } from './team.js'
 import type { ReadTokens } from './token.js'
 import type { Verifier } from './verifier.js'
 
@@ -21,6 +23,9 @@ export interface Registration {
   readonly readTokens: ReadTokens
   readonly verifier: Verifier
   readonly keySet: KeySet
+  readonly team: Team
+  /** Sends browsers to log in; `null`: refuses them like everybody else. */
+  readonly login: Login | null
 }
 
 /** What a request has to satisfy: every one of these registrations, and the route's own policy with each. */

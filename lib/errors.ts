@@ -4,7 +4,7 @@ import { createError, type FastifyError } from '@fastify/error'
 /** Why a token is no good, by name alone. It goes to the log; a client never learns it. */
 export type TokenFault =
   | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
-  | 'issuer' | 'audience' | 'type' | 'time' | 'identity'
+  | 'issuer' | 'audience' | 'type' | 'time' | 'identity' | 'revoked'
 
 interface RefusalConstructor<Reason extends string> {
   new (reason: Reason): FastifyError & { readonly reason: Reason }
@@ -45,17 +45,39 @@ export class TokenExpiredError extends refusal<'expired' | 'age'>(
 export class ForbiddenError extends refusal<string>(
   'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
 
-/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team can be had now. */
-export class KeysUnavailableError extends createError<[ErrorOptions]>(
-  'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'The keys of Cloudflare Access cannot be had now', 503) {
-  /** Seconds after which asking again makes sense, 1 at least. */
-  readonly retryAfter: number
-
-  constructor (retryAfter: number, cause?: unknown) {
-    super({ cause })
-    this.retryAfter = retryAfter
+interface UnavailableConstructor {
+  new (retryAfter: number, reason?: string): FastifyError & {
+    /** Seconds after which asking again makes sense, 1 at least. */
+    readonly retryAfter: number
+    readonly reason: string | undefined
   }
 }
+
+/** What Access would have to say and cannot be asked for now. */
+function unavailable (code: string, message: string): UnavailableConstructor {
+  return class extends createError<[]>(code, message, 503, Error, false) {
+    readonly retryAfter: number
+    readonly #reason: string | undefined
+
+    constructor (retryAfter: number, reason?: string) {
+      super()
+      this.retryAfter = retryAfter
+      this.#reason = reason
+    }
+
+    get reason (): string | undefined {
+      return this.#reason
+    }
+  }
+}
+
+/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team can be had now. */
+export class KeysUnavailableError extends unavailable(
+  'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'The keys of Cloudflare Access cannot be had now') {}
+
+/** `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, which cannot be had now. */
+export class IdentityUnavailableError extends unavailable(
+  'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access cannot be asked about this identity now') {}
 
 /** `FST_CF_ACCESS_POLICY_FAILED`, 500: a predicate threw; what it threw is the `cause`. */
 export const PolicyFailedError = createError<[ErrorOptions]>(

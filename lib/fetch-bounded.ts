@@ -63,3 +63,10 @@ function ending (signal: AbortSignal): Promise<never> {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
 }
+
+/** What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause. */
+export function explain (error: unknown): string {
+  if (!(error instanceof Error)) return 'the fetch failed'
+  const cause = error.cause
+  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
+}

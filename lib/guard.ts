@@ -1,7 +1,7 @@
 /** A request's way in: token, identity, policies, `request.cfAccess`. Or the refusal. */
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { coverageOf, type Registration } from './coverage.js'
-import { ForbiddenError, KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
+import { ForbiddenError, IdentityUnavailableError, KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
 import type { CfAccessIdentity } from './identity.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
 import type { Verifier } from './verifier.js'
@@ -70,7 +70,7 @@ export function refuse (error: unknown, request: FastifyRequest, reply: FastifyR
   request.log.info({ code, reason }, 'refused by Cloudflare Access guard')
   reply.header('cache-control', 'no-store')
   if (statusCode === 401) reply.header('www-authenticate', 'Cloudflare-Access')
-  if (error instanceof KeysUnavailableError) reply.header('retry-after', error.retryAfter)
+  if (error instanceof KeysUnavailableError || error instanceof IdentityUnavailableError) reply.header('retry-after', error.retryAfter)
   done(error as Error)
 }
 

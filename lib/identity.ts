@@ -1,5 +1,7 @@
 /** Who a verified token speaks of. */
+import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
+import { freezeDeep } from './freeze.js'
 
 /**
  * The payload of a verified application token. Declared claims are those Cloudflare documents;
@@ -29,31 +31,56 @@ export interface CfAccessClaims {
   readonly [claim: string]: unknown
 }
 
+/** Who verified a token, and can ask Access about it. */
+export interface Voucher {
+  details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails>
+}
+
 /** What every kind of identity has. Frozen, and shared by all requests that bring the same token. */
-abstract class Identity {
+abstract class Identity<Details extends CfAccessDetails> {
   /** The whole verified payload. */
   readonly claims: CfAccessClaims
   /** Milliseconds since the Unix epoch. */
   readonly issuedAt: number
   /** Milliseconds since the Unix epoch: the token's `exp`, without any tolerance. */
   readonly expiresAt: number
-  /** Who verified it. */
-  readonly #voucher: object
+  readonly #token: string
+  readonly #voucher: Voucher
 
-  constructor (claims: CfAccessClaims, voucher: object) {
+  constructor (claims: CfAccessClaims, token: string, voucher: Voucher) {
     this.claims = claims
     this.issuedAt = claims.iat * 1000
     this.expiresAt = claims.exp * 1000
+    this.#token = token
     this.#voucher = voucher
   }
 
-  static isFrom (voucher: object, value: unknown): value is CfAccessIdentity {
+  /**
+   * Asks Access what it knows of this identity. Remembered for `details.maxAge`.
+   * @throws {TokenInvalidError} as a rejection, when Access does not accept the token any longer.
+   * @throws {IdentityUnavailableError} as a rejection, when it cannot be learnt now.
+   * @see Cloudflare docs: Application token, User identity
+   */
+  async details (): Promise<Details> {
+    return await this.#voucher.details(this as unknown as CfAccessIdentity, this.#token) as Details
+  }
+
+  /**
+   * Headers that carry this identity on, for a request to another application behind Access whose
+   * policy admits linked app tokens. They hold the token itself: send them nowhere else.
+   * @see Cloudflare docs: Linked app token
+   */
+  forwardHeaders (): { 'Cf-Access-Token': string } {
+    return { 'Cf-Access-Token': this.#token }
+  }
+
+  static isFrom (voucher: Voucher, value: unknown): value is CfAccessIdentity {
     return typeof value === 'object' && value !== null && #voucher in value && value.#voucher === voucher
   }
 }
 
 /** A person who logged in. */
-export class CfAccessUser extends Identity {
+export class CfAccessUser extends Identity<CfAccessUserDetails> {
   readonly kind = 'user'
   /** As the identity provider spells it. */
   readonly email: string
@@ -62,8 +89,8 @@ export class CfAccessUser extends Identity {
   /** Two letters, ISO 3166, where Access knows it. */
   readonly country?: string
 
-  constructor (claims: CfAccessClaims & { email: string }, voucher: object) {
-    super(claims, voucher)
+  constructor (claims: CfAccessClaims & { email: string }, token: string, voucher: Voucher) {
+    super(claims, token, voucher)
     this.email = claims.email
     this.subject = claims.sub
     if (claims.country !== undefined) this.country = claims.country
@@ -72,26 +99,26 @@ export class CfAccessUser extends Identity {
 }
 
 /** A machine with an Access service token. */
-export class CfAccessService extends Identity {
+export class CfAccessService extends Identity<CfAccessMachineDetails> {
   readonly kind = 'service'
   /** The service token's client ID; it ends in `.access`. */
   readonly clientId: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, voucher: object) {
-    super(claims, voucher)
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: Voucher) {
+    super(claims, token, voucher)
     this.clientId = claims.common_name
     Object.freeze(this)
   }
 }
 
 /** A client with an mTLS certificate. */
-export class CfAccessCertificate extends Identity {
+export class CfAccessCertificate extends Identity<CfAccessMachineDetails> {
   readonly kind = 'certificate'
   /** The certificate's common name. */
   readonly commonName: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, voucher: object) {
-    super(claims, voucher)
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: Voucher) {
+    super(claims, token, voucher)
     this.commonName = claims.common_name
     Object.freeze(this)
   }
@@ -109,16 +136,16 @@ const COMMON_NAME = /^[^\p{Cc}]{1,320}$/u
 
 /**
  * The identity that verified claims speak of.
- * @param voucher the verifier that answers for it
+ * @param voucher whoever verified them, and can ask Access about them
  * @throws {TokenInvalidError} when they speak of nobody, or of more than one kind: nobody is let in as "unknown".
  */
-export function identify (claims: CfAccessClaims, voucher: object): CfAccessIdentity {
-  freezeDeep(claims, MAX_DEPTH)
-  if (isUser(claims)) return new CfAccessUser(claims, voucher)
+export function identify (claims: CfAccessClaims, token: string, voucher: Voucher): CfAccessIdentity {
+  if (!freezeDeep(claims, MAX_DEPTH)) throw new TokenInvalidError('identity')
+  if (isUser(claims)) return new CfAccessUser(claims, token, voucher)
   if (!isMachine(claims)) throw new TokenInvalidError('identity')
   return claims.common_name.endsWith('.access')
-    ? new CfAccessService(claims, voucher)
-    : new CfAccessCertificate(claims, voucher)
+    ? new CfAccessService(claims, token, voucher)
+    : new CfAccessCertificate(claims, token, voucher)
 }
 
 /** Whether `value` is an identity that this verifier itself made. */
@@ -135,11 +162,4 @@ function isMachine (claims: CfAccessClaims): claims is CfAccessClaims & { common
 
 function isName (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
-}
-
-function freezeDeep (value: unknown, depth: number): void {
-  if (typeof value !== 'object' || value === null) return
-  if (depth === 0) throw new TokenInvalidError('identity')
-  for (const member of Object.values(value)) freezeDeep(member, depth - 1)
-  Object.freeze(value)
 }

@@ -1,7 +1,7 @@
 /** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
 import type { CryptoKey } from 'jose'
 import { KeysUnavailableError, TokenInvalidError } from './errors.js'
-import { fetchBounded, type Fetch } from './fetch-bounded.js'
+import { explain, fetchBounded, type Fetch } from './fetch-bounded.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
 /** How long keys are believed and how often they are asked for. All in milliseconds. */
@@ -172,19 +172,12 @@ export class KeySet {
 
   #unavailable (): KeysUnavailableError {
     const wait = this.#failure === null ? 0 : this.#failure.at + this.source.times.cooldown - Date.now()
-    return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), new Error(this.#failure?.reason))
+    return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), this.#failure?.reason)
   }
 }
 
 function isSame (a: PublishedKeys, b: PublishedKeys): boolean {
   return a.size === b.size && [...a].every(([kid, { fingerprint }]) => b.get(kid)?.fingerprint === fingerprint)
-}
-
-/** What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause. */
-function explain (error: unknown): string {
-  if (!(error instanceof Error)) return 'the fetch failed'
-  const cause = error.cause
-  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
 }
 
 const open = new Set<KeySet>()

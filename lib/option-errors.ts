@@ -20,6 +20,19 @@ export function refuseUnknownNames (names: readonly string[], known: readonly st
   throw new OptionsInvalidError(`${owner === '' ? 'Option' : `In ${owner},`} "${stranger}" is not known; ${hint}`)
 }
 
+/**
+ * The own members of an object, at least one.
+ * @param known the names it may have; `null` for any
+ * @throws {OptionsInvalidError} for anything else.
+ */
+export function readMembers (value: unknown, name: string, known: readonly string[] | null, takes: string): Map<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || Object.keys(value).length === 0) {
+    throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
+  }
+  if (known !== null) refuseUnknownNames(Object.keys(value), known, name)
+  return new Map(Object.entries(value))
+}
+
 function nearestName (name: string, known: readonly string[]): string | null {
   const [nearest] = known
     .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))

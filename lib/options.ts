@@ -1,6 +1,7 @@
 /** What a registration is given, and the settings it becomes once checked. */
 import { OptionsInvalidError } from './errors.js'
 import type { Fetch } from './fetch-bounded.js'
+import type { DetailsSettings } from './identity-endpoint.js'
 import type { KeyTimes } from './key-set.js'
 import { describe, refuseUnknownNames } from './option-errors.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
@@ -41,7 +42,23 @@ export interface CfAccessOptions {
    * 86,400,000, `cooldown` 30,000, `timeout` 5,000.
    */
   keys?: Partial<KeyTimes>
-  /** Used to fetch the team's keys, for proxies and tests. Default: the global `fetch`. */
+  /**
+   * How the answers of `details()` are kept: `maxAge`, how long, in milliseconds, default 60,000;
+   * `timeout`, how long one may take, in milliseconds, default 5,000; `max`, how many, default 1,000.
+   */
+  details?: Partial<DetailsSettings>
+  /**
+   * Seconds after which Access is asked again whether it still accepts a token, so that a revoked
+   * session ends before its `exp`. One more request to Access in front of the first of a token's
+   * requests and of one each so many seconds; while Access cannot be asked, 503. Default: never.
+   */
+  recheck?: number
+  /**
+   * `'redirect'`: sends a browser that asks for a page, and brings no token or an expired one, to the
+   * team's login and back. Everybody else gets the 401 still. Default: everybody gets the 401.
+   */
+  login?: 'redirect'
+  /** Used to ask the team, for proxies and tests. Default: the global `fetch`. */
   fetch?: Fetch
 }
 
@@ -60,6 +77,10 @@ export interface Settings {
   /** 0: none. */
   readonly cacheMax: number
   readonly keyTimes: KeyTimes
+  readonly details: DetailsSettings
+  /** `Infinity`: never. */
+  readonly recheck: number
+  readonly login: boolean
   readonly fetch: Fetch
 }
 
@@ -70,8 +91,10 @@ const MAX_TIMER = 2 ** 31 - 1
 const DEFAULT_CACHE_MAX = 10_000
 const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
 
+const DEFAULT_DETAILS: DetailsSettings = { maxAge: MINUTE, timeout: 5000, max: 1000 }
+
 const NAMES = ['teamDomain', 'audience', 'prefix', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
-  'cookie', 'preflight', 'cache', 'keys', 'fetch']
+  'cookie', 'preflight', 'cache', 'keys', 'details', 'recheck', 'login', 'fetch']
 
 // Asked for at each call, so that what an application puts in its place later is used.
 const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init)
@@ -100,6 +123,9 @@ export function checkOptions (options: object): Settings {
     preflight: readBoolean(given, 'preflight', false),
     cacheMax: readCache(given),
     keyTimes: readKeyTimes(given),
+    details: readDetails(given),
+    recheck: readNumber(given, 'recheck', Infinity, 1, MAX_TIMER, 'seconds'),
+    login: readLogin(given),
     fetch: readFetch(given)
   }
 }
@@ -141,6 +167,21 @@ function readKeyTimes (given: ReadonlyMap<string, unknown>): KeyTimes {
   return times.maxStale >= times.maxAge
     ? times
     : refuse('keys.maxStale', times.maxStale, `at least keys.maxAge, which is ${times.maxAge}`)
+}
+
+function readDetails (given: ReadonlyMap<string, unknown>): DetailsSettings {
+  const details = readGroup(given, 'details', Object.keys(DEFAULT_DETAILS), '{ maxAge, timeout, max }')
+  const { maxAge, timeout, max } = DEFAULT_DETAILS
+  return {
+    maxAge: readNumber(details, 'maxAge', maxAge, 1, MAX_TIMER, 'milliseconds', 'details.'),
+    timeout: readNumber(details, 'timeout', timeout, 1, MAX_TIMER, 'milliseconds', 'details.'),
+    max: readNumber(details, 'max', max, 1, 1_000_000, 'answers', 'details.')
+  }
+}
+
+function readLogin (given: ReadonlyMap<string, unknown>): boolean {
+  if (!given.has('login')) return false
+  return given.get('login') === 'redirect' || refuse('login', given.get('login'), '"redirect"')
 }
 
 function readGroup (given: ReadonlyMap<string, unknown>, name: string, known: readonly string[], takes: string): Map<string, unknown> {

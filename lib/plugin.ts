@@ -1,18 +1,21 @@
 /** Fastify's side of a registration: settings in, decorators and hooks out. */
 import fastifyCookie from '@fastify/cookie'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
 import { coverageOf, type Coverage, type Registration, type Requirement } from './coverage.js'
 import { OptionsInvalidError } from './errors.js'
 import { admit, guard, refuse, type CfAccessGuard } from './guard.js'
+import { IdentityEndpoint } from './identity-endpoint.js'
 import type { CfAccessIdentity } from './identity.js'
 import { joinKeySet, leaveKeySet, type KeyObserver, type KeySet, type KeyStatus } from './key-set.js'
+import { sendToLogin, type Login } from './login.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import type { CfAccessPolicy } from './policy.js'
 import { prefixOf } from './prefix.js'
 import { isPreflight } from './preflight.js'
 import { readRouteConfig, type CfAccessRouteConfig } from './route-config.js'
-import { headerOrCookies, readHeader, type ParseCookie } from './token.js'
+import { logoutUrl } from './team.js'
+import { headerOrCookies, readHeader, type Cookies } from './token.js'
 import { Verifier } from './verifier.js'
 
 /** What `fastify.cfAccess` offers: the registration nearest to the instance it is read from. */
@@ -29,6 +32,15 @@ export interface CfAccess {
    * @throws {NotRegisteredError} where no registration is the nearest, or several of different teams are
    */
   status (): KeyStatus
+  /**
+   * Where a person logs out: of every application of the team, whichever address is used. The
+   * application's own address, `at: 'application'`, clears its cookie at once.
+   * @param returnTo an absolute http or https URL of an application behind Access
+   * @throws {OptionsInvalidError} when it is none
+   * @throws {NotRegisteredError} where no registration is the nearest, or several of different teams are
+   * @see Cloudflare docs: Session management, Log out as a user
+   */
+  logoutUrl (returnTo?: string, at?: 'team' | 'application'): string
 }
 
 declare module 'fastify' {
@@ -48,15 +60,18 @@ declare module 'fastify' {
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
   const settings = checkOptions(options)
   const keySet = joinKeys(fastify, settings)
+  const cookies = await cookiesOf(fastify)
   const registration: Registration = {
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
     preflight: settings.preflight,
     policy: settings.policy,
-    readTokens: settings.cookie ? headerOrCookies(await cookieParserOf(fastify)) : readHeader,
-    verifier: new Verifier({ issuer: settings.team.issuer, ...settings }, keySet, settings.cacheMax),
-    keySet
+    readTokens: settings.cookie ? headerOrCookies(cookies) : readHeader,
+    verifier: new Verifier({ issuer: settings.team.issuer, ...settings }, keySet, endpointOf(fastify, settings)),
+    keySet,
+    team: settings.team,
+    login: settings.login ? { loginUrl: settings.team.loginUrl, audience: settings.audience[0]!, cookies } : null
   }
   const coverage = coverageOf(fastify)
   if (!coverage.add(registration)) {
@@ -79,7 +94,13 @@ function onRequestFor (registration: Registration, coverage: Coverage): CfAccess
     }
     const { registrations, policy } = requirement
     if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
-    admit(registration, policy, request, reply, done)
+    admit(registration, policy, request, reply, registration.login === null ? done : orLogin(registration.login, request, reply, done))
+  }
+}
+
+function orLogin (login: Login, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): HookHandlerDoneFunction {
+  return error => {
+    if (error === undefined || !sendToLogin(error, request, reply, login)) done(error)
   }
 }
 
@@ -91,21 +112,29 @@ function decorate (fastify: FastifyInstance, coverage: Coverage): void {
       return {
         guard,
         verify: async token => coverage.nearest(this).verifier.verify(token),
-        status: () => coverage.nearestOfOneTeam(this).keySet.status()
+        status: () => coverage.nearestOfOneTeam(this).keySet.status(),
+        logoutUrl: (returnTo, at) => logoutUrl(coverage.nearestOfOneTeam(this).team, returnTo, at)
       }
     }
   })
 }
 
-/** Has the application's own @fastify/cookie parse, or one in a scope of its own, which leaves the application as it is. */
-async function cookieParserOf (fastify: FastifyInstance): Promise<ParseCookie> {
-  if (fastify.hasDecorator('parseCookie')) return fastify.parseCookie
-  let parseCookie: ParseCookie
+/** The application's own @fastify/cookie, or one in a scope of its own, which leaves the application as it is. */
+async function cookiesOf (fastify: FastifyInstance): Promise<Cookies> {
+  const pick = ({ parseCookie, serializeCookie }: FastifyInstance): Cookies => ({ parseCookie, serializeCookie })
+  if (fastify.hasDecorator('parseCookie')) return pick(fastify)
+  let cookies: Cookies
   await fastify.register(async scope => {
     await scope.register(fastifyCookie, { hook: false })
-    parseCookie = scope.parseCookie
+    cookies = pick(scope)
   })
-  return parseCookie!
+  return cookies!
+}
+
+function endpointOf (fastify: FastifyInstance, { team, fetch, details }: Settings): IdentityEndpoint {
+  const endpoint = new IdentityEndpoint(team.identityUrl, fetch, details)
+  fastify.addHook('preClose', async () => { endpoint.close() })
+  return endpoint
 }
 
 /** Takes part in the team's keys from the start of the application until it closes. */

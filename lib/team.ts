@@ -1,4 +1,6 @@
 /** The Access team: one name, from which the issuer and every address follow. */
+import { OptionsInvalidError } from './errors.js'
+import { describe } from './option-errors.js'
 
 /** Where a team lives, from the `teamDomain` option. */
 export interface Team {
@@ -6,6 +8,11 @@ export interface Team {
   readonly issuer: string
   /** The JWK Set it publishes. */
   readonly certsUrl: string
+  /** Tells who a token speaks of. */
+  readonly identityUrl: string
+  /** Where a person is sent to log in, and to log out. */
+  readonly loginUrl: string
+  readonly logoutUrl: string
 }
 
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
@@ -24,7 +31,8 @@ export const TEAM_DOMAIN_TAKES =
 export function readTeam (text: string): Team | null {
   const issuer = readIssuer(text.toLowerCase())
   if (issuer === null || !URL.canParse(issuer) || new URL(issuer).origin !== issuer) return null
-  return { issuer, certsUrl: `${issuer}/cdn-cgi/access/certs` }
+  const path = `${issuer}/cdn-cgi/access`
+  return { issuer, certsUrl: `${path}/certs`, identityUrl: `${path}/get-identity`, loginUrl: `${path}/login`, logoutUrl: `${path}/logout` }
 }
 
 function readIssuer (text: string): string | null {
@@ -33,4 +41,17 @@ function readIssuer (text: string): string | null {
   if (host !== undefined) return `https://${host}`
   if (process.env['NODE_ENV'] === 'production') return null
   return LOOPBACK.exec(text)?.[1] ?? null
+}
+
+/**
+ * Where a person logs out of the team.
+ * @throws {OptionsInvalidError} when `returnTo` is no absolute http or https URL
+ */
+export function logoutUrl (team: Team, returnTo?: string, at: 'team' | 'application' = 'team'): string {
+  const url = at === 'team' ? team.logoutUrl : '/cdn-cgi/access/logout'
+  if (returnTo === undefined) return url
+  if (!/^https?:\/\//i.test(returnTo) || !URL.canParse(returnTo)) {
+    throw new OptionsInvalidError(`logoutUrl(returnTo) is given ${describe(returnTo)}; it takes an absolute http or https URL.`)
+  }
+  return `${url}?${new URLSearchParams({ returnTo })}`
 }

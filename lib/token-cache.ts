@@ -25,12 +25,16 @@ export class TokenCache {
     const entry = this.#entries.get(token)
     if (entry === undefined) return undefined
     if (now < entry.goodUntil) return entry.identity
-    this.#entries.delete(token)
+    this.delete(token)
     return undefined
   }
 
   set (token: string, identity: CfAccessIdentity, goodUntil: number): void {
     if (token.length <= MAX_TOKEN_LENGTH) this.#entries.set(token, { identity, goodUntil })
+  }
+
+  delete (token: string): void {
+    this.#entries.delete(token)
   }
 
   clear (): void {

@@ -1,8 +1,14 @@
 /** The token on a request: the header's, else each cookie's. */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { SerializeOptions } from '@fastify/cookie'
 
-/** Reads the values of a Cookie header, by name. */
-export type ParseCookie = (header: string) => Record<string, string | undefined>
+/** What @fastify/cookie offers, wherever it is registered. */
+export interface Cookies {
+  readonly parseCookie: ParseCookie
+  readonly serializeCookie: (name: string, value: string, options?: SerializeOptions) => string
+}
+
+type ParseCookie = (header: string) => Record<string, string | undefined>
 
 /** The tokens a request brings, in the order they are to be tried. */
 export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
@@ -25,7 +31,7 @@ export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
 }
 
 /** Reads the header, else the cookies. */
-export function headerOrCookies (parseCookie: ParseCookie): ReadTokens {
+export function headerOrCookies ({ parseCookie }: Cookies): ReadTokens {
   return headers => {
     const fromHeader = readHeader(headers)
     if (fromHeader !== NONE || headers.cookie === undefined) return fromHeader

@@ -1,40 +1,70 @@
 /** Token to identity: remembered, or its signature verified by jose with the team's keys. */
 import { compactVerify, type CryptoKey } from 'jose'
 import { checkClaims, type ClaimRules } from './claims.js'
+import type { CfAccessDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
-import { identify, isFrom, type CfAccessClaims, type CfAccessIdentity } from './identity.js'
+import type { IdentityEndpoint } from './identity-endpoint.js'
+import { identify, isFrom, type CfAccessClaims, type CfAccessIdentity, type Voucher } from './identity.js'
 import { readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from './key-set.js'
 import { TokenCache } from './token-cache.js'
 
+/** How a registration's tokens are verified. */
+export interface VerifierSettings extends ClaimRules {
+  /** How many verified tokens to remember; 0 for none. */
+  readonly cacheMax: number
+  /** Seconds after which Access is asked again whether it accepts a token; `Infinity` for never. */
+  readonly recheck: number
+}
+
 /** Verifies tokens by one registration's rules. What it remembers is never asked by another's. */
-export class Verifier {
+export class Verifier implements Voucher {
   readonly #rules: ClaimRules
   readonly #keySet: KeySet
+  readonly #endpoint: IdentityEndpoint
+  readonly #recheck: number
   readonly #cache: TokenCache | null
   readonly #underway = new Map<string, Promise<CfAccessIdentity>>()
   #version = 0
 
-  /** @param cacheMax how many verified tokens to remember; 0 for none */
-  constructor (rules: ClaimRules, keySet: KeySet, cacheMax: number) {
-    this.#rules = rules
+  constructor (settings: VerifierSettings, keySet: KeySet, endpoint: IdentityEndpoint) {
+    this.#rules = settings
     this.#keySet = keySet
-    this.#cache = cacheMax > 0 ? new TokenCache(cacheMax) : null
+    this.#endpoint = endpoint
+    this.#recheck = settings.recheck * 1000
+    this.#cache = settings.cacheMax > 0 ? new TokenCache(settings.cacheMax) : null
   }
 
   /**
    * Who this token speaks of: at once when it is remembered, else a promise.
    * @throws {TokenInvalidError | TokenExpiredError} at once, before any cryptography, when the token's text already tells.
-   * @throws {KeysUnavailableError} in the promise, as may be the others.
+   * @throws {KeysUnavailableError | IdentityUnavailableError} in the promise, as may be the others.
    */
   verify (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
     const now = Date.now()
-    return this.#remembered(token, now) ?? this.#verifyOnce(token, now)
+    const identity = this.#remembered(token, now) ?? this.#verifyOnce(token, now)
+    return this.#recheck === Infinity ? identity : this.#confirm(identity, token)
+  }
+
+  /** What Access knows of an identity. A token that Access does not accept is not remembered any longer. */
+  async details (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
+    try {
+      return await this.#endpoint.ask(identity, token, maxAge)
+    } catch (error) {
+      if (error instanceof TokenInvalidError) this.#cache?.delete(token)
+      throw error
+    }
   }
 
   /** Whether this verifier made that identity. */
   madeOf (value: unknown): value is CfAccessIdentity {
     return isFrom(this, value)
+  }
+
+  #confirm (identity: CfAccessIdentity | Promise<CfAccessIdentity>, token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
+    if (identity instanceof Promise) return identity.then(verified => this.#confirm(verified, token))
+    if (this.#endpoint.hasConfirmed(identity, token, this.#recheck)) return identity
+    return this.details(identity, token, this.#recheck).then(() => identity)
   }
 
   #remembered (token: string, now: number): CfAccessIdentity | undefined {
@@ -74,7 +104,7 @@ export class Verifier {
     await verifySignature(token, key)
     // Once more, since waiting for keys may have taken longer than the token had left.
     const goodUntil = checkClaims(payload, this.#rules, Date.now())
-    const identity = identify(payload as CfAccessClaims, this)
+    const identity = identify(payload as CfAccessClaims, token, this)
     // Keys that changed meanwhile may have changed for the sake of this very token.
     if (version === this.#keySet.version) this.#remember(token, identity, goodUntil)
     return identity

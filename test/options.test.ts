@@ -100,9 +100,14 @@ t.test('S-05 H-12 numbers are whole, finite and within bounds', async t => {
     ...[0, -1, '60', Infinity, undefined].map((maxTokenAge): [object, RegExp] => [{ maxTokenAge }, /^Option "maxTokenAge" is /]),
     ...[0, -1, NaN, 1e9, '9'].map((max): [object, RegExp] => [{ cache: { max } }, /^Option "cache.max" is /]),
     ...[0, -1, Infinity, '5s'].map((timeout): [object, RegExp] => [{ keys: { timeout } }, /^Option "keys.timeout" is .* milliseconds/]),
+    ...[0, NaN, '5s', Infinity].map((maxAge): [object, RegExp] => [{ details: { maxAge } }, /^Option "details.maxAge" is .* milliseconds/]),
+    ...[0, 0.5, null].map((timeout): [object, RegExp] => [{ details: { timeout } }, /^Option "details.timeout" is .* milliseconds/]),
+    ...[0, 1e9, '9'].map((max): [object, RegExp] => [{ details: { max } }, /^Option "details.max" is .* answers/]),
+    ...[0, -1, '60', Infinity, true].map((recheck): [object, RegExp] => [{ recheck }, /^Option "recheck" is .* seconds/]),
     [{ keys: { maxAge: 1000, maxStale: 999 } }, /^Option "keys.maxStale" is 999; it takes at least keys.maxAge, which is 1000\.$/]
   ]
   await start(t, { ...GOOD, clockTolerance: 0, maxTokenAge: 60, cache: { max: 1 }, keys: { maxAge: 1, maxStale: 1, cooldown: 1, timeout: 1 } })
+  await start(t, { ...GOOD, details: { maxAge: 1, timeout: 1, max: 1 }, recheck: 1 })
   for (const [options, message] of wrong) await refuses(t, { ...GOOD, ...options }, message)
 })
 
@@ -115,6 +120,10 @@ t.test('options of the wrong type are told apart from what they take', async t =
     [{ cache: true }, /^Option "cache" is true; it takes { max } or false\.$/],
     [{ cache: [] }, /^Option "cache" is \[\];/],
     [{ keys: 5 }, /^Option "keys" is 5; it takes { maxAge, maxStale, cooldown, timeout }\.$/],
+    [{ details: false }, /^Option "details" is false; it takes { maxAge, timeout, max }\.$/],
+    [{ login: 'always' }, /^Option "login" is 'always'; it takes "redirect"\.$/],
+    [{ login: false }, /^Option "login" is false; it takes "redirect"\.$/],
+    [{ login: undefined }, /^Option "login" is undefined;/],
     [{ fetch: 'fetch' }, /^Option "fetch" is 'fetch'; it takes a function/],
     [{ audience: ['x'.repeat(70), 'y'.repeat(70), ''] }, /^Option "audience" is .{120}…; it takes/],
     [{ global: false, prefix: '/admin' }, /^Option "prefix" says what is guarded and "global: false" that nothing is/]

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { FastifyRequest } from 'fastify'
 import { cfAccess, guard, type CfAccessPolicy } from '../lib/index.js'
@@ -10,6 +11,7 @@ let team: AccessTeam
 t.before(async () => { team = await startTeam(t) })
 
 const user = (email: string, claims = {}): string => team.userToken({ email, audience: AUD, claims })
+const known = (identity: Record<string, unknown>): string => team.userToken({ email: 'a@acme.com', audience: AUD, identity })
 const service = (clientId = CLIENT_ID): string => team.serviceToken({ clientId, audience: AUD })
 const certificate = (): string => team.certificateToken({ commonName: 'printer', audience: AUD })
 
@@ -84,6 +86,103 @@ t.test('P-04 an exclude that cannot be answered refuses', async t => {
   const policy = { exclude: { country: 'US' } }
   await admits(t, policy, user('a@acme.com'))
   await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service())
+})
+
+t.test('commonName admits the certificates it names, or any', async t => {
+  await admits(t, { include: { commonName: ['printer', 'scanner'] } }, certificate())
+  await forbids(t, { include: { commonName: 'scanner' } }, certificate(), service(), user('printer@acme.com'))
+  await admits(t, { include: { commonName: true } }, certificate())
+  await forbids(t, { include: { commonName: true } }, service(), user('a@acme.com'))
+})
+
+t.test('group admits the people of a group, by its ID, its name or its e-mail address', async t => {
+  const policy = { include: { group: ['admins', 'Ops@acme.com'] } }
+  await admits(t, policy, known({ groups: ['users', 'Admins'] }), known({ groups: [{ id: 'admins' }] }),
+    known({ groups: [{ id: '7', name: 'admins' }] }), known({ groups: [{ name: 'Operations', email: 'ops@acme.com' }] }))
+  await forbids(t, policy, known({ groups: [] }), known({ groups: null }), known({ groups: undefined }), known({ groups: ['admins2', 'xadmins', ''] }),
+    known({ groups: ['\u0430dmins'] }), known({ groups: [{ id: null, name: '' }] }), service(), certificate())
+})
+
+t.test('a token\'s own groups count for nothing', async t => {
+  const claims = { groups: ['admins'], custom: { groups: ['admins'] } }
+  await forbids(t, { include: { group: 'admins' } }, user('a@acme.com', claims))
+})
+
+t.test('P-04 groups that are not known are not none', async t => {
+  const policy = { exclude: { group: 'contractors' } }
+  await admits(t, policy, known({ groups: [] }), known({ groups: ['staff'] }), service(), certificate())
+  await forbids(t, policy, known({ groups: ['contractors'] }), known({ groups: undefined }))
+})
+
+t.test('identityProvider admits by the provider\'s ID or kind', async t => {
+  const idp = { id: 'b9f4d68e-0000-4000-8000-000000000000', type: 'azureAD' }
+  await admits(t, { require: { identityProvider: 'azuread' } }, known({ idp }))
+  await admits(t, { require: { identityProvider: idp.id } }, known({ idp }))
+  await forbids(t, { require: { identityProvider: 'okta' } }, known({ idp }), known({ idp: undefined }), known({ idp: {} }), service())
+  await forbids(t, { exclude: { identityProvider: 'okta' } }, known({ idp: { type: 'okta' } }), known({ idp: undefined }))
+})
+
+t.test('authMethod admits by how a person proved who they are', async t => {
+  await admits(t, { require: { authMethod: ['mfa', 'hwk'] } }, known({ amr: ['pwd', 'mfa'] }))
+  await forbids(t, { require: { authMethod: 'mfa' } }, known({ amr: ['pwd'] }), known({ amr: [] }), known({ amr: undefined }), service())
+})
+
+t.test('claim compares claims by name and path, strictly', async t => {
+  const token = user('a@acme.com', {
+    level: 7,
+    admin: true,
+    custom: { department: 'Finance', roles: ['reader', 'writer'], 'https://acme.com/role': 'lead', deep: { er: { still: 'x' } } }
+  })
+  for (const claim of [{ level: 7 }, { level: [6, 7] }, { admin: true }, { 'custom.department': 'Finance' }, { 'custom.roles': 'writer' },
+    { 'custom.https://acme.com/role': 'lead' }, { 'custom.deep.er.still': 'x' }, { level: 0, admin: true }]) {
+    await admits(t, { include: { claim } }, token)
+  }
+  for (const claim of [{ level: '7' }, { level: true }, { admin: 'true' }, { admin: 1 }, { 'custom.department': 'finance' }, { 'custom.roles': 'admin' },
+    { 'custom.roles.0': 'reader' }, { 'custom.roles.length': 2 }, { custom: 'Finance' }, { 'custom.deep': 'x' }, { 'level.x': 7 }, { '.level': 7 }, { 'custom.': 'x' }]) {
+    await forbids(t, { include: { claim } }, token)
+  }
+  await admits(t, { require: { claim: { level: 7, admin: true } } }, token)
+  await forbids(t, { require: { claim: { level: 7, admin: false } } }, token)
+})
+
+t.test('P-06 only a claim of its own is a claim', async t => {
+  const token = user('a@acme.com', { custom: {} })
+  for (const path of ['__proto__', 'constructor', 'toString', 'constructor.name', 'custom.constructor.name', 'custom.__proto__.x', 'hasOwnProperty']) {
+    await forbids(t, { include: { claim: { [path]: ['Object', 'x', true] } } }, token)
+    await forbids(t, { exclude: { claim: { [path]: 'Object' } } }, token)
+  }
+})
+
+t.test('a policy on the claim custom.groups is warned of', async t => {
+  const warned = once(process, 'warning')
+  guard({ include: { claim: { 'custom.groups': 'admins' } } })
+  const [warning] = await warned
+  t.match(warning, { name: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM', message: /selector "group"/ })
+})
+
+t.test('details are asked for only where nothing else decides', async t => {
+  const before = team.requests.length
+  await admits(t, { include: { email: 'a@acme.com', group: 'admins' } }, user('a@acme.com'))
+  await forbids(t, { include: { group: 'admins' }, exclude: { email: 'a@acme.com' } }, user('a@acme.com'))
+  await forbids(t, { require: { emailDomain: 'elsewhere.example', group: 'admins' } }, user('a@acme.com'))
+  t.notOk(team.requests.slice(before).some(({ path }) => path.includes('get-identity')))
+  await admits(t, { include: { group: 'admins' } }, known({ groups: ['admins'] }))
+  t.ok(team.requests.slice(before).some(({ path }) => path.includes('get-identity')))
+})
+
+t.test('P-08 a policy that cannot be decided without Access refuses with 503', async t => {
+  team.outage('error', 'get-identity')
+  t.teardown(() => team.outage(null))
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  app.get('/rules', { config: { cfAccess: { exclude: { group: 'contractors' } } } }, async () => 'in')
+  app.get('/predicate', { config: { cfAccess: async identity => Boolean(await identity.details()) } }, async () => 'in')
+  for (const url of ['/rules', '/predicate']) {
+    const response = await app.inject({ url, headers: bearing(known({ groups: [] })) })
+    t.equal(response.statusCode, 503)
+    t.equal(response.json().code, 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE')
+    t.match(response.headers['retry-after'], /^[1-9]\d*$/)
+  }
 })
 
 t.test('include needs one selector, require each, exclude none', async t => {
@@ -192,7 +291,16 @@ t.test('P-05 what is no policy stops the start, and says why', async t => {
     [{ require: { emailDomain: true } }, /\.require\.emailDomain is true;/],
     [{ exclude: { serviceToken: 'e367' } }, /\.exclude\.serviceToken is 'e367'; it takes a client ID, which ends in "\.access"/],
     [{ exclude: { country: 'Germany' } }, /\.exclude\.country is 'Germany'; it takes a two-letter country code/],
-    [{ exclude: { country: /DE/g } }, /\.exclude\.country is \/DE\/g;/]
+    [{ exclude: { country: /DE/g } }, /\.exclude\.country is \/DE\/g;/],
+    [{ include: { group: [''] } }, /\.include\.group is \[ '' \]; it takes a group's ID, name or e-mail address/],
+    [{ include: { group: true } }, /\.include\.group is true;/],
+    [{ include: { commonName: ' ' } }, /\.include\.commonName is ' '; it takes a certificate's common name/],
+    [{ include: { identityProvider: 7 } }, /\.include\.identityProvider is 7; it takes an identity provider's ID or kind/],
+    [{ include: { authMethod: [] } }, /\.include\.authMethod is \[\]; it takes an authentication method/],
+    [{ include: { claim: {} } }, /\.include\.claim is \{\}; it takes claims and their values/],
+    [{ include: { claim: { level: [] } } }, /\.include\.claim\["level"\] is \[\]; it takes text, a number, true, false or a list of them/],
+    [{ include: { claim: { level: NaN } } }, /\.include\.claim\["level"\] is NaN;/],
+    [{ include: { claim: { level: { a: 1 } } } }, /\.include\.claim\["level"\] is /]
   ]
   for (const [policy, message] of wrong) {
     const app = createApp(t)

@@ -1,9 +1,9 @@
 /** What TypeScript must know, and must refuse. Compiled with the tests; nothing here runs. */
 import Fastify, { type FastifyPluginAsync } from 'fastify'
 import defaultExport, {
-  cfAccess, guard,
-  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessOptions,
-  type CfAccessPolicy, type CfAccessService, type CfAccessUser, type KeyStatus
+  cfAccess, guard, onExpiry,
+  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessMachineDetails, type CfAccessOptions,
+  type CfAccessPolicy, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type KeyStatus
 } from '../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -24,6 +24,22 @@ app.register(cfAccess)
 app.register(cfAccess, { teamDomain: 'acme' })
 // @ts-expect-error an unknown option
 app.register(cfAccess, { ...options, audiance: 'a' })
+app.register(cfAccess, {
+  ...options,
+  login: 'redirect',
+  recheck: 60,
+  details: { maxAge: 1000 },
+  policy: {
+    include: { group: ['a', 'b'], commonName: true, claim: { level: [1, 2], 'custom.admin': true } },
+    require: { identityProvider: 'okta', authMethod: 'mfa' }
+  }
+})
+// @ts-expect-error there is no other kind of login
+app.register(cfAccess, { ...options, login: 'always' })
+// @ts-expect-error groups have names
+app.register(cfAccess, { ...options, policy: { include: { group: true } } })
+// @ts-expect-error a claim has values
+app.register(cfAccess, { ...options, policy: { include: { claim: 'level' } } })
 // @ts-expect-error an unknown selector
 app.register(cfAccess, { ...options, policy: { include: { mail: 'a@acme.com' } } })
 
@@ -40,10 +56,12 @@ app.get('/', { config: { cfAccess: false } }, async request => {
   switch (request.cfAccess.kind) {
     case 'user':
       is<Equal<typeof request.cfAccess.email, string>>()
+      is<Equal<ReturnType<typeof request.cfAccess.details>, Promise<CfAccessUserDetails>>>()
       is<Equal<typeof request.cfAccess.country, string | undefined>>()
       break
     case 'service':
       is<Equal<typeof request.cfAccess.clientId, string>>()
+      is<Equal<ReturnType<typeof request.cfAccess.details>, Promise<CfAccessMachineDetails>>>()
       // @ts-expect-error a service has no e-mail address
       request.cfAccess.email.toUpperCase()
       break
@@ -68,6 +86,8 @@ is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
 guard({ include: { email: 7 } })
 
 is<Equal<typeof app.cfAccess, CfAccess>>()
+is<Equal<ReturnType<typeof onExpiry>, () => void>>()
+is<Equal<ReturnType<typeof app.cfAccess.logoutUrl>, string>>()
 is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
 is<Equal<ReturnType<typeof app.cfAccess.status>, KeyStatus>>()
 is<Equal<Parameters<typeof app.cfAccess.guard>, [policy?: CfAccessPolicy]>>()

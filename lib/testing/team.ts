@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { faults, type FaultyAnswer } from './faults.js'
+import { identityOf, readOwnToken } from './get-identity.js'
 import { createSigningKey, type SigningKey } from './keys.js'
 import {
   matchClaims, metaClaims, orgClaims, serviceClaims, signToken, userClaims,
@@ -20,6 +21,11 @@ export interface AccessTeamRequest {
 /** A fault by name, or an answer of your own. */
 export type Outage = keyof typeof faults | FaultyAnswer
 
+/** What a team answers: its keys, and who a token speaks of. */
+export type Endpoint = 'certs' | 'get-identity'
+
+const PATH = '/cdn-cgi/access/'
+
 /** A team with real keys and a real endpoint. The plugin needs no other setting for it than `teamDomain`. */
 export class AccessTeam {
   /** Its address, `http://127.0.0.1:PORT`: the `teamDomain` to give the plugin, and the issuer of its tokens. */
@@ -29,7 +35,10 @@ export class AccessTeam {
 
   readonly #server: Server
   #keys: readonly [current: SigningKey, previous: SigningKey]
-  #fault: FaultyAnswer | null = null
+  readonly #faults = new Map<Endpoint, FaultyAnswer>()
+  /** Of the tokens that were given an identity of their own. */
+  readonly #identities = new Map<string, Readonly<Record<string, unknown>>>()
+  readonly #revoked = new Set<string>()
 
   constructor (server: Server, keys: readonly [SigningKey, SigningKey]) {
     this.#server = server
@@ -40,12 +49,12 @@ export class AccessTeam {
 
   /** A token as a person brings it after logging in. */
   userToken (options: UserTokenOptions): string {
-    return this.sign(userClaims(this.domain, options), options.header)
+    return this.#mint(userClaims(this.domain, options), options)
   }
 
   /** A token as a service token's holder brings it. */
   serviceToken (options: ServiceTokenOptions): string {
-    return this.sign(serviceClaims(this.domain, options), options.header)
+    return this.#mint(serviceClaims(this.domain, options), options)
   }
 
   /** A token as a client with an mTLS certificate brings it. */
@@ -88,9 +97,20 @@ export class AccessTeam {
     this.#keys = [await createSigningKey(), this.#keys[0]]
   }
 
-  /** Makes every answer fail in this way, until `null` mends it. */
-  outage (outage: Outage | null): void {
-    this.#fault = typeof outage === 'string' ? faults[outage] : outage
+  /** Ends a token's session: get-identity accepts it no longer, though its signature is good until its `exp`. */
+  revoke (token: string): void {
+    this.#revoked.add(token)
+  }
+
+  /**
+   * Makes answers fail in this way, until `null` mends them.
+   * @param at which answers; by default all
+   */
+  outage (outage: Outage | null, at?: Endpoint): void {
+    for (const endpoint of at === undefined ? ['certs', 'get-identity'] as const : [at]) {
+      if (outage === null) this.#faults.delete(endpoint)
+      else this.#faults.set(endpoint, typeof outage === 'string' ? faults[outage] : outage)
+    }
   }
 
   /** Stops listening, whoever is connected. */
@@ -101,14 +121,40 @@ export class AccessTeam {
     await closed
   }
 
+  #mint (claims: Json, { header, identity }: TokenOptions): string {
+    const token = this.sign(claims, header)
+    // A service's tokens of one second are the same token, so the last word on its identity counts.
+    if (identity === undefined) this.#identities.delete(token)
+    else this.#identities.set(token, identity)
+    return token
+  }
+
   #answer (request: IncomingMessage, response: ServerResponse): void {
     const { method = '', url: path = '', headers } = request
     this.requests.push({ method, path, headers })
-    const body = JSON.stringify(this.certs)
-    if (this.#fault !== null) return this.#fault(request, response, body)
-    if (path === '/cdn-cgi/access/certs') response.writeHead(200, { 'content-type': 'application/json' }).end(body)
-    else response.writeHead(404).end()
+    const endpoint = path.slice(PATH.length)
+    if (!path.startsWith(PATH) || !isEndpoint(endpoint)) {
+      response.writeHead(404).end()
+      return
+    }
+    const { status, body } = endpoint === 'certs' ? { status: 200, body: this.certs } : this.#identify(headers.cookie)
+    const text = JSON.stringify(body)
+    const fault = this.#faults.get(endpoint)
+    if (fault !== undefined) return fault(request, response, text)
+    response.writeHead(status, { 'content-type': 'application/json' }).end(text)
   }
+
+  #identify (cookie = ''): { status: number, body: object } {
+    const token = /(?:^|; )CF_Authorization=([^;]*)/.exec(cookie)?.[1]
+    if (token === undefined) return { status: 400, body: { err: 'no app token set' } }
+    const claims = this.#revoked.has(token) ? null : readOwnToken(token, this.#keys)
+    if (claims === null) return { status: 400, body: { err: 'unable to find app token' } }
+    return { status: 200, body: { ...identityOf(claims), ...this.#identities.get(token) } }
+  }
+}
+
+function isEndpoint (name: string): name is Endpoint {
+  return name === 'certs' || name === 'get-identity'
 }
 
 /**

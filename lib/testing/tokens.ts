@@ -17,6 +17,8 @@ export interface TokenOptions {
   readonly claims?: Readonly<Record<string, unknown>>
   /** Header parameters to add, to replace, or to leave out by `undefined`. */
   readonly header?: Readonly<Record<string, unknown>>
+  /** What get-identity tells beside, or in place of, its defaults: `groups`, `idp`, `amr`, `devicePosture` and so on. */
+  readonly identity?: Readonly<Record<string, unknown>>
 }
 
 export interface UserTokenOptions extends TokenOptions {

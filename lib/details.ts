@@ -1,0 +1,129 @@
+/** What Access itself knows of an identity: the answer of its get-identity endpoint, checked. */
+import { freezeDeep } from './freeze.js'
+
+/** A group of the identity provider's. Providers differ in what they tell of one. */
+export interface CfAccessGroup {
+  readonly id: string | undefined
+  readonly name: string | undefined
+  readonly email: string | undefined
+}
+
+interface CommonDetails {
+  /** Where Access saw the login come from: two letters, ISO 3166. */
+  readonly country: string | undefined
+  /** The outcome of each device posture check, by its ID, as Access tells it. */
+  readonly devicePosture: Readonly<Record<string, unknown>> | undefined
+  /** The whole answer, as it came. */
+  readonly answer: Readonly<Record<string, unknown>>
+}
+
+/** What Access knows of a person. A member Access does not tell is `undefined`. */
+export interface CfAccessUserDetails extends CommonDetails {
+  readonly email: string
+  readonly name: string | undefined
+  readonly userId: string | undefined
+  /** `undefined`: not known, which is not the same as none. */
+  readonly groups: readonly CfAccessGroup[] | undefined
+  /** Its ID in the account, and its kind, such as `azureAD`. */
+  readonly identityProvider: { readonly id: string | undefined, readonly type: string | undefined } | undefined
+  /** How the person proved who they are, such as `mfa` (RFC 8176). */
+  readonly authMethods: readonly string[] | undefined
+}
+
+/** What Access knows of a machine, with a service token or a client certificate. */
+export interface CfAccessMachineDetails extends CommonDetails {
+  readonly serviceTokenId: string | undefined
+  readonly commonName: string | undefined
+}
+
+export type CfAccessDetails = CfAccessUserDetails | CfAccessMachineDetails
+
+type Json = Readonly<Record<string, unknown>>
+
+// Deeper than any answer Access documents, and shallow enough for every recursive reader.
+const MAX_DEPTH = 32
+
+/**
+ * Reads the answer about a person.
+ * @throws {Error} when it is not shaped as Access documents it, or is about somebody else.
+ * @see Cloudflare docs: Application token, User identity
+ */
+export function readUserDetails (answer: Json, email: string): CfAccessUserDetails {
+  const details: CfAccessUserDetails = {
+    ...readCommon(answer),
+    email: readText(answer, 'email') ?? '',
+    name: readText(answer, 'name'),
+    userId: readText(answer, 'user_uuid'),
+    groups: readList(answer, 'groups')?.map(readGroup),
+    identityProvider: readProvider(readObject(answer, 'idp')),
+    authMethods: readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr'))
+  }
+  if (details.email.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about somebody else')
+  return finish(details)
+}
+
+/**
+ * Reads the answer about a service or a certificate.
+ * @param name its client ID or common name
+ * @throws {Error} when it is not shaped as Access documents it, or is about somebody else.
+ */
+export function readMachineDetails (answer: Json, name: string): CfAccessMachineDetails {
+  const details: CfAccessMachineDetails = {
+    ...readCommon(answer),
+    serviceTokenId: readText(answer, 'service_token_id'),
+    commonName: readText(answer, 'common_name')
+  }
+  const names = [details.serviceTokenId, details.commonName].filter(known => known !== undefined)
+  const isOther = names.length > 0 && !names.includes(name)
+  if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about somebody else')
+  return finish(details)
+}
+
+function finish<Details extends CfAccessDetails> (details: Details): Details {
+  if (!freezeDeep(details, MAX_DEPTH)) throw new Error('the answer is nested too deeply')
+  return details
+}
+
+function readCommon (answer: Json): CommonDetails {
+  const geo = readObject(answer, 'geo')
+  return {
+    country: geo === undefined ? undefined : readText(geo, 'country'),
+    devicePosture: readObject(answer, 'devicePosture'),
+    answer
+  }
+}
+
+function readProvider (idp: Json | undefined): CfAccessUserDetails['identityProvider'] {
+  return idp && { id: readText(idp, 'id'), type: readText(idp, 'type') }
+}
+
+function readGroup (group: unknown): CfAccessGroup {
+  if (typeof group === 'string') return { id: undefined, name: group, email: undefined }
+  if (!isObject(group)) return wrong('groups')
+  return { id: readText(group, 'id'), name: readText(group, 'name'), email: readText(group, 'email') }
+}
+
+/** Access spells "none" as an absent member, `null` or the empty string. */
+function readText (owner: Json, name: string): string | undefined {
+  const value = owner[name] ?? ''
+  if (typeof value !== 'string') return wrong(name)
+  return value === '' ? undefined : value
+}
+
+function readList (owner: Json, name: string): readonly unknown[] | undefined {
+  const value = owner[name] ?? undefined
+  return value === undefined || Array.isArray(value) ? value : wrong(name)
+}
+
+function readObject (owner: Json, name: string): Json | undefined {
+  const value = owner[name] ?? undefined
+  return value === undefined || isObject(value) ? value : wrong(name)
+}
+
+function isObject (value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function wrong (name: string): never {
+  throw new Error(`the answer's "${name}" is not as Access documents it`)
+}
