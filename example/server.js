@@ -2,9 +2,10 @@
 // With CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set it runs against that team instead of a stand-in.
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import { createApp } from './app.js'
+import { ROBOT, startBehindEdge } from './edge.js'
 import { createRequests, make } from './requests.js'
 
-const { CF_ACCESS_TEAM_DOMAIN: teamDomain, CF_ACCESS_AUD: audience, PORT = '3000' } = process.env
+const { CF_ACCESS_TEAM_DOMAIN: teamDomain, CF_ACCESS_AUD: audience, PORT = '3000', EDGE_PORT = '4000' } = process.env
 const checking = process.argv.includes('--check')
 
 if (teamDomain !== undefined && audience !== undefined) await runForReal(teamDomain, audience)
@@ -24,22 +25,26 @@ async function runForReal (teamDomain, audience) {
 async function runOnStandIn (audience) {
   const [team, strangers] = await Promise.all([createAccessTeam(), createAccessTeam()])
   const app = await createApp({ teamDomain: team.domain, audience })
-  const origin = await app.listen({ port: checking ? 0 : Number(PORT), host: '127.0.0.1' })
+  const origin = await app.listen({ port: 0, host: '127.0.0.1' })
   const allAsExpected = await tryOut(origin, createRequests(team, strangers, audience))
+  await Promise.all([app.close(), team.close(), strangers.close()])
 
-  if (checking) {
-    await Promise.all([app.close(), team.close(), strangers.close()])
-    process.exitCode = allAsExpected ? 0 : 1
-    return
-  }
-  const token = team.userToken({ email: 'alice@example.com', audience })
+  if (checking) process.exitCode = allAsExpected ? 0 : 1
+  else await stayUp(audience)
+}
+
+/** @param {string} audience */
+async function stayUp (audience) {
+  const { edge } = await startBehindEdge({ port: Number(PORT), edgePort: Number(EDGE_PORT), audience })
   console.log(`
-Try it by hand; the token is good for an hour:
+Now by hand, through a stand-in for Cloudflare's edge. Open
 
-TOKEN=${token}
-curl -i ${origin}/admin
-curl -i ${origin}/admin -H "Cf-Access-Jwt-Assertion: $TOKEN"
-curl -i ${origin}/admin --cookie "CF_Authorization=$TOKEN"
+  ${edge.domain}/admin
+
+and sign in as Alice, who may come in, or as Bob, who may not. Or without a browser:
+
+  curl -i ${edge.domain}/admin
+  curl -i -X POST ${edge.domain}/deploy -H 'CF-Access-Client-Id: ${ROBOT.clientId}' -H 'CF-Access-Client-Secret: ${ROBOT.clientSecret}'
 
 Ctrl+C ends it.`)
 }

@@ -27,7 +27,7 @@ export function sendToLogin (error: Error, request: FastifyRequest, reply: Fasti
   const isLoggedOut = error instanceof TokenMissingError || error instanceof TokenExpiredError
   if (!isLoggedOut || !isNavigation(request) || !HOST.test(request.hostname)) return false
   if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === audience) return false
-  const query = new URLSearchParams({ kid: audience, redirect_url: pathOf(request.originalUrl) })
+  const query = new URLSearchParams({ kid: audience, redirect_url: localPath(request.originalUrl) })
   reply.removeHeader('www-authenticate')
     .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, { maxAge: LOOP_GUARD_SECONDS, path: '/', httpOnly: true, sameSite: 'lax' }))
     .redirect(`${loginUrl}/${request.hostname}?${query}`)
@@ -35,12 +35,12 @@ export function sendToLogin (error: Error, request: FastifyRequest, reply: Fasti
 }
 
 /** A page the person asked for, not something a script or a program fetches. */
-function isNavigation ({ method, headers }: FastifyRequest): boolean {
+export function isNavigation ({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>): boolean {
   return method === 'GET' && HTML_FIRST.test(headers.accept ?? '') && headers['x-requested-with'] === undefined &&
     (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate'
 }
 
-/** Only a path of this very origin: two slashes would begin another host. */
-function pathOf (target: string): string {
-  return /^\/(?![/\\])/.test(target) ? target : '/'
+/** Only a path of this very origin: two slashes would begin another host, also once a browser has dropped what is between them. */
+export function localPath (target: string): string {
+  return /^\/(?![/\\])[\x21-\x7e]*$/.test(target) ? target : '/'
 }

@@ -33,6 +33,25 @@ export function readMembers (value: unknown, name: string, known: readonly strin
   return new Map(Object.entries(value))
 }
 
+/** @throws {OptionsInvalidError} always. */
+export function refuse (name: string, value: unknown, takes: string): never {
+  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${takes}.`)
+}
+
+/**
+ * A whole number, or `otherwise` where none is given.
+ * @throws {OptionsInvalidError} for anything else.
+ */
+export function readNumber (
+  given: ReadonlyMap<string, unknown>, name: string, otherwise: number, least: number, most: number, unit: string, owner = ''
+): number {
+  if (!given.has(name)) return otherwise
+  const value = given.get(name)
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+    ? value as number
+    : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
+}
+
 function nearestName (name: string, known: readonly string[]): string | null {
   const [nearest] = known
     .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))

@@ -3,7 +3,7 @@ import { OptionsInvalidError } from './errors.js'
 import type { Fetch } from './fetch-bounded.js'
 import type { DetailsSettings } from './identity-endpoint.js'
 import type { KeyTimes } from './key-set.js'
-import { describe, refuseUnknownNames } from './option-errors.js'
+import { readNumber, refuse, refuseUnknownNames } from './option-errors.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
 import { readTeam, TEAM_DOMAIN_TAKES, type Team } from './team.js'
 
@@ -200,18 +200,4 @@ function readFetch (given: ReadonlyMap<string, unknown>): Fetch {
 function readBoolean (given: ReadonlyMap<string, unknown>, name: string, otherwise: boolean): boolean {
   const value = given.has(name) ? given.get(name) : otherwise
   return typeof value === 'boolean' ? value : refuse(name, value, 'true or false')
-}
-
-function readNumber (
-  given: ReadonlyMap<string, unknown>, name: string, otherwise: number, least: number, most: number, unit: string, owner = ''
-): number {
-  if (!given.has(name)) return otherwise
-  const value = given.get(name)
-  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
-    ? value as number
-    : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
-}
-
-function refuse (name: string, value: unknown, takes: string): never {
-  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${takes}.`)
 }

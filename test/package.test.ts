@@ -10,8 +10,11 @@ const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
 
 interface Manifest {
   readonly name: string
+  readonly version: string
+  readonly bin: Record<string, string>
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
+  readonly peerDependenciesMeta: Record<string, { readonly optional?: boolean }>
 }
 
 const project = t.testdir({
@@ -48,7 +51,10 @@ const project = t.testdir({
     import Fastify from 'fastify'
     import cfAccess, { guard, type CfAccessIdentity } from 'fastify-cf-access'
     import { createAccessTeam, type AccessTeam } from 'fastify-cf-access/testing'
+    import { createAccessEdge, type AccessEdge, type AccessEdgeOptions } from 'fastify-cf-access/dev'
     export const team: Promise<AccessTeam> = createAccessTeam()
+    const options: AccessEdgeOptions = { to: 'http://127.0.0.1:3000', applications: [{ path: '/admin', policy: { include: { group: 'admins' } } }] }
+    export const edge: Promise<AccessEdge> = createAccessEdge(options)
     const app = Fastify()
     app.register(cfAccess, { teamDomain: 'acme', audience: 'tag' })
     app.get('/', { config: { cfAccess: false }, preHandler: guard() }, async (request): Promise<CfAccessIdentity | null> => request.cfAccess)`,
@@ -75,7 +81,8 @@ async function install (): Promise<void> {
   await mkdir(home, { recursive: true })
   await run('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'])
   manifest = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'))
-  for (const name of [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies), '@types/node']) {
+  const peers = Object.keys(manifest.peerDependencies).filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
+  for (const name of [...Object.keys(manifest.dependencies), ...peers, '@types/node']) {
     await mkdir(dirname(join(modules, name)), { recursive: true })
     await symlink(join(root, 'node_modules', name), join(modules, name))
   }
@@ -96,6 +103,13 @@ t.test('its types hold for a consumer who checks every declaration', async t => 
   t.equal(stdout, '')
 })
 
+t.test('its command runs', async t => {
+  const command = join(project, 'node_modules', manifest.name, manifest.bin[manifest.name]!)
+  t.match(await readFile(command, 'utf8'), /^#!\/usr\/bin\/env node\n/)
+  const { stdout } = await run(process.execPath, [command, '--version'], { cwd: project, env: { PATH: process.env['PATH'] } })
+  t.equal(stdout, `${manifest.version}\n`)
+})
+
 t.test('it is packed as registries and type checkers want it', async t => {
   await t.resolves(run(bin('publint'), ['run', tarball, '--strict']))
   await t.resolves(run(bin('attw'), [tarball, '--profile', 'esm-only']))
@@ -104,7 +118,7 @@ t.test('it is packed as registries and type checkers want it', async t => {
 t.test('it holds what users need, and nothing else', async t => {
   const { stdout } = await run('tar', ['-tzf', tarball])
   const files = stdout.trim().split('\n').map(file => file.replace(/^package\//, ''))
-  const strays = files.filter(file => !/^(?:dist\/(?:testing\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:testing\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
+  const strays = files.filter(file => !/^(?:dist\/(?:testing\/|dev\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:testing\/|dev\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
   t.strictSame(strays, [])
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'README.md', 'LICENSE', 'SECURITY.md']) t.ok(files.includes(file), file)
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'README.md', 'LICENSE', 'SECURITY.md']) t.ok(files.includes(file), file)
 })

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess } from '../lib/index.js'
+import { startEdge } from './fixtures/edge.js'
 import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
 
 const readme = await readFile(resolve(import.meta.dirname, '..', 'README.md'), 'utf8')
@@ -65,4 +66,10 @@ t.test('the README\'s error handler answers 400 in place of 401, and leaves the 
   app.get('/', async () => 'in')
   t.equal((await app.inject('/')).statusCode, 400)
   t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 403)
+})
+
+t.test('the README\'s configuration is one', async t => {
+  const [, config] = /```json\n(.*?)```/s.exec(readme)!
+  const edge = await startEdge(t, { ...JSON.parse(config!) })
+  t.strictSame(edge.applications.map(({ path }) => path), ['/admin', '/reports'])
 })

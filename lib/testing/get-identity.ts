@@ -1,18 +1,5 @@
 /** What a team answers when it is asked about a token, as Cloudflare documents it. */
-import { createPublicKey, verify } from 'node:crypto'
-import type { SigningKey } from './keys.js'
-
-type Claims = Readonly<Record<string, unknown>>
-
-/** The claims of a token that one of these keys signed and that has not expired, or `null`. */
-export function readOwnToken (token: string, keys: readonly SigningKey[]): Claims | null {
-  const [header = '', payload = '', signature = ''] = token.split('.')
-  const isOwn = keys.some(({ privateKey }) =>
-    verify('sha256', Buffer.from(`${header}.${payload}`), createPublicKey(privateKey), Buffer.from(signature, 'base64url')))
-  if (!isOwn) return null
-  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims
-  return typeof claims['exp'] === 'number' && claims['exp'] * 1000 > Date.now() ? claims : null
-}
+import type { Claims } from './tokens.js'
 
 /** The answer about whoever the claims speak of. */
 export function identityOf (claims: Claims): Claims {

@@ -1,5 +1,5 @@
 /** Signing keys like a team's own. */
-import { createHash, generateKeyPair, type KeyObject } from 'node:crypto'
+import { createHash, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 
 /** One RSA key pair, and its public half as Access publishes it. */
@@ -11,9 +11,36 @@ export interface SigningKey {
 
 const generate = promisify(generateKeyPair)
 
-/** Access's own kids are the SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal. */
 export async function createSigningKey (): Promise<SigningKey> {
-  const { publicKey, privateKey } = await generate('rsa', { modulusLength: 2048 })
+  const { privateKey } = await generate('rsa', { modulusLength: 2048 })
+  return signingKeyOf(privateKey)
+}
+
+/** A team's two keys: the one that signs, and the one before it, whose tokens are good still. */
+export class KeyPair {
+  #keys: readonly [current: SigningKey, previous: SigningKey]
+
+  constructor (current: SigningKey, previous: SigningKey) {
+    this.#keys = [current, previous]
+  }
+
+  static async create (): Promise<KeyPair> {
+    return new KeyPair(...await Promise.all([createSigningKey(), createSigningKey()]))
+  }
+
+  get both (): readonly [current: SigningKey, previous: SigningKey] {
+    return this.#keys
+  }
+
+  /** A new one takes the current one's place, and that the previous one's. */
+  async rotate (): Promise<void> {
+    this.#keys = [await createSigningKey(), this.#keys[0]]
+  }
+}
+
+/** Access's own kids are the SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal. */
+export function signingKeyOf (privateKey: KeyObject): SigningKey {
+  const publicKey = createPublicKey(privateKey)
   const kid = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex')
   return { kid, privateKey, jwk: { kid, ...publicKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig' } }
 }

@@ -2,8 +2,10 @@
 import { createHash, randomBytes, sign as signBytes } from 'node:crypto'
 import type { SigningKey } from './keys.js'
 
+export type Claims = Readonly<Record<string, unknown>>
+
 /** A JSON object, or the very text to send in its place. A member that is `undefined` is left out. */
-export type Json = Readonly<Record<string, unknown>> | string
+export type Json = Claims | string
 
 /** What any token can be told. */
 export interface TokenOptions {
@@ -45,7 +47,7 @@ export function signToken (payload: Json, header: Readonly<Record<string, unknow
   return `${signed}.${signBytes('sha256', Buffer.from(signed), key.privateKey).toString('base64url')}`
 }
 
-export function userClaims (issuer: string, { email, country = 'DE', ...options }: UserTokenOptions): Json {
+export function userClaims (issuer: string, { email, country = 'DE', ...options }: UserTokenOptions): Claims {
   const times = timesOf(options)
   return {
     aud: listOf(options.audience),
@@ -61,7 +63,7 @@ export function userClaims (issuer: string, { email, country = 'DE', ...options 
   }
 }
 
-export function serviceClaims (issuer: string, { clientId, ...options }: ServiceTokenOptions): Json {
+export function serviceClaims (issuer: string, { clientId, ...options }: ServiceTokenOptions): Claims {
   return {
     type: 'app',
     aud: listOf(options.audience),
@@ -74,7 +76,7 @@ export function serviceClaims (issuer: string, { clientId, ...options }: Service
 }
 
 /** What the login redirect carries in its address, for anybody to read. */
-export function metaClaims (_issuer: string, { audience, ...options }: TokenOptions): Json {
+export function metaClaims (_issuer: string, { audience, ...options }: TokenOptions): Claims {
   const { iat } = timesOf(options)
   return {
     service_token_status: false,
@@ -93,7 +95,7 @@ export function metaClaims (_issuer: string, { audience, ...options }: TokenOpti
 }
 
 /** What Access answers to anybody who asks which application a path belongs to. */
-export function matchClaims (issuer: string, { audience, ...options }: TokenOptions): Json {
+export function matchClaims (issuer: string, { audience, ...options }: TokenOptions): Claims {
   return {
     type: 'match',
     hostname: 'app.example.com',
@@ -106,7 +108,7 @@ export function matchClaims (issuer: string, { audience, ...options }: TokenOpti
 }
 
 /** The session a person has with the team's own domain. */
-export function orgClaims (issuer: string, { email, ...options }: UserTokenOptions): Json {
+export function orgClaims (issuer: string, { email, ...options }: UserTokenOptions): Claims {
   const times = timesOf(options)
   return {
     aud: listOf(options.audience),

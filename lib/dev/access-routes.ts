@@ -1,0 +1,96 @@
+/** What Access itself answers, under `/cdn-cgi/access/`: keys, identities, signing in and out. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { decodeJwt } from 'jose'
+import { localPath } from '../login.js'
+import type { Endpoint, Endpoints } from '../testing/endpoints.js'
+import { LOGIN, loginFor, LOGOUT, STYLE } from './addresses.js'
+import type { Application, Applications } from './applications.js'
+import { COOKIE, setSession } from './cookie.js'
+import { loggedOutPage, loginPage, PAGE_HEADERS, type Candidate } from './pages.js'
+import { isEmail, type People } from './people.js'
+import { ForeignFormError, ReservedError } from './refusals.js'
+import type { Sessions } from './sessions.js'
+import { style } from './style.js'
+
+export interface Access {
+  readonly applications: Applications
+  readonly people: People
+  readonly sessions: Sessions
+  readonly endpoints: Endpoints
+}
+
+interface Destination {
+  readonly application: Application
+  readonly target: string
+}
+
+export async function accessRoutes (scope: FastifyInstance, access: Access): Promise<void> {
+  const { sessions, endpoints } = access
+
+  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: FastifyRequest, body: string | Buffer) =>
+    new URLSearchParams(String(body)))
+
+  for (const endpoint of ['certs', 'get-identity'] satisfies Endpoint[]) {
+    scope.get(`/cdn-cgi/access/${endpoint}`, (request, reply) => {
+      reply.hijack()
+      endpoints.answer(endpoint, request.raw, reply.raw)
+    })
+  }
+
+  scope.get(STYLE, async (_request, reply) => reply.type('text/css; charset=utf-8').send(style))
+
+  for (const url of [LOGIN, `${LOGIN}/:hostname`]) {
+    scope.get(url, async (request, reply) => {
+      const query = new URL(request.url, 'http://localhost').searchParams
+      return sendLoginPage(request, reply, destinationOf(query, access), access)
+    })
+  }
+
+  scope.post<{ Body: URLSearchParams }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
+    const destination = destinationOf(request.body, access)
+    const email = (request.body.get('email') ?? '').trim()
+    if (!isEmail(email)) return sendLoginPage(request, reply.code(400), destination, access, email)
+    setSession(reply, sessions.begin(email, destination.application.audience))
+    return reply.redirect(destination.target, 303)
+  })
+
+  scope.get<{ Querystring: { returnTo?: string | string[] } }>(LOGOUT, async (request, reply) => {
+    const session = sessions.read(request.cookies[COOKIE])
+    if (session !== null) sessions.end(session)
+    reply.clearCookie(COOKIE, { path: '/' })
+    const returnTo = request.query.returnTo === undefined ? null : ownAddress(String(request.query.returnTo), request)
+    if (returnTo !== null && returnTo !== 'elsewhere') return reply.redirect(returnTo)
+    const { application, target } = destinationOf(new URLSearchParams(), access)
+    return reply.headers(PAGE_HEADERS).send(loggedOutPage(loginFor(request.hostname, application.audience, target), returnTo === 'elsewhere'))
+  })
+
+  for (const url of ['/cdn-cgi', '/cdn-cgi/*']) scope.all(url, async () => { throw new ReservedError() })
+}
+
+function destinationOf (query: URLSearchParams, { applications }: Access): Destination {
+  const target = localPath(query.get('redirect_url') ?? applications.list[0]!.path)
+  return { target, application: applications.forLogin(query.get('kid'), target) }
+}
+
+function sendLoginPage (
+  request: FastifyRequest, reply: FastifyReply, { application, target }: Destination, { people, sessions }: Access, mistake?: string
+): FastifyReply {
+  const candidates = people.list.map((person): Candidate =>
+    ({ ...person, claims: decodeJwt(sessions.begin(person.email, application.audience).token) }))
+  const current = sessions.read(request.cookies[COOKIE])?.claims.email
+  return reply.headers(PAGE_HEADERS).send(loginPage({ application, target, candidates, current, mistake }))
+}
+
+/** Browsers say where a form comes from, and nobody else has a person's cookies to lose. */
+async function refuseForeignForms ({ headers }: FastifyRequest): Promise<void> {
+  const { origin = `http://${headers.host}`, 'sec-fetch-site': site = 'same-origin' } = headers
+  if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()
+}
+
+/** The path of an address of this very origin, or of what is no address elsewhere. */
+function ownAddress (address: string, { headers }: FastifyRequest): string {
+  const origin = `http://${headers.host}`
+  if (!URL.canParse(address, origin)) return 'elsewhere'
+  const url = new URL(address, origin)
+  return url.origin === origin ? localPath(`${url.pathname}${url.search}`) : 'elsewhere'
+}

@@ -1,0 +1,23 @@
+/** What the command says once it listens, ready to paste. */
+import type { AccessEdge } from './edge.js'
+
+export function announcement ({ domain, applications }: Pick<AccessEdge, 'domain' | 'applications'>, to: string): string {
+  const options = applications.map(({ path, audience }) =>
+    `  { ${path === '/' ? '' : `prefix: '${path}', `}teamDomain: '${domain}', audience: '${audience}' }`)
+  const tags = applications.map(({ path, audience }) => `  CF_ACCESS_AUD=${audience}${path === '/' ? '' : `  # ${path}`}`)
+  return `A stand-in for Cloudflare Access, for development only: whoever opens it can be anybody.
+
+Open ${domain} in place of ${to}
+
+The plugin's options:
+
+${options.join('\n')}
+
+Environment variables:
+
+  CF_ACCESS_TEAM_DOMAIN=${domain}
+${tags.join('\n')}
+
+Ctrl+C ends it.
+`
+}

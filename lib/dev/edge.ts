@@ -1,0 +1,127 @@
+/** A stand-in for Cloudflare's edge, with Access, in front of an application: on loopback, for development. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fastifyCookie from '@fastify/cookie'
+import { createError } from '@fastify/error'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { OptionsInvalidError } from '../errors.js'
+import { Endpoints, type Endpoint, type Outage } from '../testing/endpoints.js'
+import { Issuer } from '../testing/issuer.js'
+import { KeyPair } from '../testing/keys.js'
+import { accessRoutes } from './access-routes.js'
+import type { Application } from './applications.js'
+import { Gate } from './gate.js'
+import { EDGE_HEADERS } from './headers.js'
+import { loadKeys, saveKeys } from './key-file.js'
+import { checkEdgeOptions, type AccessEdgeOptions, type EdgeSettings } from './options.js'
+import { forward, importHttpProxy } from './proxy.js'
+import { Sessions } from './sessions.js'
+
+interface Parts {
+  readonly app: FastifyInstance
+  readonly server: Server
+  readonly issuer: Issuer
+  readonly endpoints: Endpoints
+  readonly keys: KeyPair
+  readonly settings: EdgeSettings
+}
+
+/** What listens in front of the application. */
+export class AccessEdge {
+  /** Its address, `http://127.0.0.1:PORT`: the one to open, the `teamDomain` to give the plugin, and the issuer of its tokens. */
+  readonly domain: string
+  /** Its Access applications. */
+  readonly applications: ReadonlyArray<Pick<Application, 'path' | 'audience' | 'name'>>
+
+  readonly #app: FastifyInstance
+  readonly #server: Server
+  readonly #endpoints: Endpoints
+  readonly #keys: KeyPair
+  readonly #keyFile: string | null
+  readonly #timer: NodeJS.Timeout | undefined
+
+  constructor ({ app, server, issuer, endpoints, keys, settings }: Parts) {
+    this.domain = issuer.domain
+    this.applications = settings.applications.list
+    this.#app = app
+    this.#server = server
+    this.#endpoints = endpoints
+    this.#keys = keys
+    this.#keyFile = settings.keys
+    if (settings.rotate > 0) this.#timer = setInterval(() => this.rotateKeys(), settings.rotate * 1000)
+  }
+
+  /** Makes a new current key. The current one becomes the previous, and the previous is published no longer. */
+  async rotateKeys (): Promise<void> {
+    await this.#keys.rotate()
+    if (this.#keyFile !== null) await saveKeys(this.#keyFile, this.#keys)
+  }
+
+  /**
+   * Makes answers fail in this way, until `null` mends them.
+   * @param at which answers; by default all
+   */
+  outage (outage: Outage | null, at?: Endpoint): void {
+    this.#endpoints.outage(outage, at)
+  }
+
+  /** Stops listening, whoever is connected. */
+  async close (): Promise<void> {
+    clearInterval(this.#timer)
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await Promise.all([closed, this.#app.close()])
+  }
+}
+
+const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST', 'Stand-in for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
+
+// Any other name was made to point here by somebody who wants to act in this browser's place.
+const LOOPBACK_HOST = /^(?:(?:[\w-]+\.)*localhost|127\.0\.0\.1)(?::\d{1,5})?$/i
+
+/**
+ * Starts one in front of `options.to`.
+ * @throws {OptionsInvalidError} for a wrong option, and where it cannot start: with `NODE_ENV=production`,
+ * without `@fastify/http-proxy`, on a port that is taken.
+ */
+export async function createAccessEdge (options: AccessEdgeOptions): Promise<AccessEdge> {
+  const settings = checkEdgeOptions(options)
+  const httpProxy = await importHttpProxy()
+  const keys = settings.keys === null ? await KeyPair.create() : await loadKeys(settings.keys)
+  const server = await listen(settings.port)
+  const issuer = new Issuer(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys)
+  const sessions = new Sessions(issuer, settings.people, settings.session)
+  const endpoints = new Endpoints(issuer, (_token, claims) => sessions.hasEnded(claims) ? null : settings.people.knowledgeOf(claims))
+  if (settings.outage !== null) endpoints.outage(settings.outage)
+  const gate = new Gate(issuer, sessions, settings)
+
+  const app = Fastify({ serverFactory: handler => server.on('request', handler) })
+  app.decorateRequest(EDGE_HEADERS, null)
+  app.addHook('onRequest', refuseOtherHosts)
+  await app.register(fastifyCookie)
+  await app.register(async scope => accessRoutes(scope, { ...settings, sessions, endpoints }))
+  await app.register(async scope => {
+    scope.addHook('onRequest', async (request, reply) => gate.admit(request, reply))
+    await forward(scope, httpProxy, settings.to)
+  })
+  await app.ready()
+  return new AccessEdge({ app, server, issuer, endpoints, keys, settings })
+}
+
+/** On the loopback interface, whatever else there is. */
+async function listen (port: number): Promise<Server> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    throw new OptionsInvalidError(`Option "port" is ${port}, which cannot be had: ${(error as Error).message}.`)
+  }
+  return server
+}
+
+async function refuseOtherHosts ({ headers }: FastifyRequest): Promise<void> {
+  if (!LOOPBACK_HOST.test(String(headers.host))) throw new NotLoopbackError()
+}

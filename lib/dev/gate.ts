@@ -1,0 +1,88 @@
+/** What the edge does with each request for an application: who is it, may they come in, and with which token. */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { decodeJwt } from 'jose'
+import { readMachineDetails, readUserDetails } from '../details.js'
+import { identify, type CfAccessClaims, type CfAccessIdentity, type Voucher } from '../identity.js'
+import type { Issuer } from '../testing/issuer.js'
+import type { Application, Applications } from './applications.js'
+import { COOKIE, setSession } from './cookie.js'
+import { bytesOf, EDGE_HEADERS } from './headers.js'
+import type { EdgeSettings } from './options.js'
+import type { People } from './people.js'
+import { askToLogIn, refuse, ReservedError, ServiceTokenError, UnreadableError } from './refusals.js'
+import type { Sessions } from './sessions.js'
+
+/** Who a request comes from, with the token the application is to get. */
+interface Bearer {
+  readonly token: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly who: string
+}
+
+export class Gate {
+  readonly #issuer: Issuer
+  readonly #applications: Applications
+  readonly #people: People
+  readonly #services: ReadonlyMap<string, string>
+  readonly #sessions: Sessions
+  readonly #lifetime: number
+
+  constructor (issuer: Issuer, sessions: Sessions, { applications, people, services, session }: EdgeSettings) {
+    this.#issuer = issuer
+    this.#sessions = sessions
+    this.#applications = applications
+    this.#people = people
+    this.#services = services
+    this.#lifetime = session
+  }
+
+  /** A hook for `onRequest`. */
+  async admit (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const application = this.#applications.at(request.originalUrl)
+    if (application === 'unreadable') throw new UnreadableError()
+    if (application === 'reserved') throw new ReservedError()
+    if (application === null) return undefined
+    const bearer = this.#bearer(request, reply, application)
+    if (bearer === null) return askToLogIn(request, reply, application)
+    const rule = await this.#ruleAgainst(bearer.token, application, request)
+    if (rule !== null) return refuse(request, reply, application, bearer.who, rule)
+    return request.setDecorator(EDGE_HEADERS, bearer.headers)
+  }
+
+  #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Bearer | null {
+    if (bringsServiceToken(request.headers)) return this.#service(request.headers, application)
+    const session = this.#sessions.read(request.cookies[COOKIE])
+    if (session === null) return null
+    const own = this.#sessions.forApplication(session, application.audience)
+    if (own !== session) setSession(reply, own)
+    const { token, claims: { email } } = own
+    return { token, who: email, headers: { 'cf-access-jwt-assertion': token, 'cf-access-authenticated-user-email': bytesOf(email) } }
+  }
+
+  /** A cookie beside the pair is ignored, and an incomplete or repeated pair is none. */
+  #service ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders, { audience }: Application): Bearer {
+    if (secret === undefined || this.#services.get(String(clientId)) !== secret) throw new ServiceTokenError()
+    const token = this.#issuer.serviceToken({ clientId: String(clientId), audience, expiresIn: this.#lifetime, issuedIn: 0 })
+    return { token, who: String(clientId), headers: { 'cf-access-jwt-assertion': token } }
+  }
+
+  async #ruleAgainst (token: string, { decide }: Application, request: FastifyRequest): Promise<string | null> {
+    if (decide === null) return null
+    return decide(identify(decodeJwt<CfAccessClaims>(token), token, this.#voucher), request)
+  }
+
+  /** Answers a policy's questions as get-identity would. */
+  readonly #voucher: Voucher = {
+    details: async (identity: CfAccessIdentity) => {
+      const answer = this.#people.answerOf(identity.claims)
+      return identity.kind === 'user'
+        ? readUserDetails(answer, identity.email)
+        : readMachineDetails(answer, String(identity.claims.common_name))
+    }
+  }
+}
+
+function bringsServiceToken (headers: IncomingHttpHeaders): boolean {
+  return headers['cf-access-client-id'] !== undefined || headers['cf-access-client-secret'] !== undefined
+}

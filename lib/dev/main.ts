@@ -1,0 +1,30 @@
+/** What the command does from its start to its end. */
+import { readFile } from 'node:fs/promises'
+import { announcement } from './announcement.js'
+import { readArguments, USAGE } from './arguments.js'
+import { createAccessEdge } from './edge.js'
+import type { AccessEdgeOptions } from './options.js'
+
+/** @param args without the names of Node.js and of the script */
+export async function main (args: readonly string[]): Promise<void> {
+  try {
+    const command = await readArguments(args)
+    if (command === 'help') console.log(USAGE)
+    else if (command === 'version') console.log(await readVersion())
+    else await serve(command.dev)
+  } catch (error) {
+    process.exitCode = 1
+    console.error((error as Error).message)
+  }
+}
+
+async function serve (options: AccessEdgeOptions): Promise<void> {
+  const edge = await createAccessEdge(options)
+  console.log(announcement(edge, options.to))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { edge.close() })
+}
+
+async function readVersion (): Promise<string> {
+  const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}

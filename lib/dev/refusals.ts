@@ -1,0 +1,31 @@
+/** How the edge says no: in pages for people, and in JSON for all else. */
+import { createError } from '@fastify/error'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isNavigation, localPath } from '../login.js'
+import { loginFor } from './addresses.js'
+import type { Application } from './applications.js'
+import { bytesOf } from './headers.js'
+import { forbiddenPage, PAGE_HEADERS } from './pages.js'
+
+export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH', 'Stand-in for Cloudflare Access: this path can be read in more ways than can be told', 400)
+export const ReservedError = createError('FST_CF_ACCESS_EDGE_RESERVED', 'Stand-in for Cloudflare Access: /cdn-cgi never reaches an application', 404)
+const LoginRequiredError = createError('FST_CF_ACCESS_EDGE_LOGIN_REQUIRED', 'Stand-in for Cloudflare Access: no session, and not a browser that asks for a page', 401)
+export const ServiceTokenError = createError('FST_CF_ACCESS_EDGE_SERVICE_TOKEN', 'Stand-in for Cloudflare Access: this pair of CF-Access-Client-Id and CF-Access-Client-Secret is not known', 401)
+const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Stand-in for Cloudflare Access: the policy of %s refuses by its "%s"', 403)
+export const ForeignFormError = createError('FST_CF_ACCESS_EDGE_FORM', 'Stand-in for Cloudflare Access: this form was sent from another site', 403)
+
+/** Sends a browser to the login page, and tells everybody else. */
+export function askToLogIn (request: FastifyRequest, reply: FastifyReply, { audience }: Application): FastifyReply {
+  reply.header('cache-control', 'no-store')
+  if (isNavigation(request)) return reply.redirect(loginFor(request.hostname, audience, localPath(request.originalUrl)))
+  reply.header('www-authenticate', 'Cloudflare-Access')
+  throw new LoginRequiredError()
+}
+
+/** @param rule the one of the application's policy that refuses */
+export function refuse (request: FastifyRequest, reply: FastifyReply, application: Application, who: string, rule: string): FastifyReply {
+  reply.headers({ 'cache-control': 'no-store', 'cf-access-error': bytesOf(rule) })
+  if (!isNavigation(request)) throw new ForbiddenError(application.path, rule)
+  const login = loginFor(request.hostname, application.audience, localPath(request.originalUrl))
+  return reply.code(403).headers(PAGE_HEADERS).send(forbiddenPage({ application, who, rule, login }))
+}

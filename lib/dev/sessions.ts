@@ -1,0 +1,73 @@
+/** Who is signed in: a session is the token in the browser's cookie, and lasts as long as it does. */
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { readOwnToken, type Issuer } from '../testing/issuer.js'
+import type { Claims } from '../testing/tokens.js'
+import type { People } from './people.js'
+
+export interface Session {
+  readonly token: string
+  readonly claims: SessionClaims
+}
+
+export interface SessionClaims extends Claims {
+  readonly aud: readonly string[]
+  readonly email: string
+  readonly exp: number
+  /** The same in each token of one session. */
+  readonly identity_nonce: string
+}
+
+export class Sessions {
+  readonly #issuer: Issuer
+  readonly #people: People
+  readonly #lifetime: number
+  readonly #ended = new Set<unknown>()
+
+  /** @param lifetime in seconds */
+  constructor (issuer: Issuer, people: People, lifetime: number) {
+    this.#issuer = issuer
+    this.#people = people
+    this.#lifetime = lifetime
+  }
+
+  /** Signs somebody in. */
+  begin (email: string, audience: string): Session {
+    return this.#mint(email, audience, this.#lifetime, {})
+  }
+
+  /** The session a cookie holds: not one that has expired or was ended, nor one of keys that are published no longer. */
+  read (cookie: string | undefined): Session | null {
+    const claims = cookie === undefined ? null : readOwnToken(cookie, this.#issuer.certs.keys)
+    const isSession = typeof claims?.['email'] === 'string' && !this.hasEnded(claims)
+    return isSession ? { token: cookie!, claims: claims as SessionClaims } : null
+  }
+
+  /**
+   * The session as an application is to get it: for itself, and signed with the current key. It ends
+   * when it would have.
+   */
+  forApplication (session: Session, audience: string): Session {
+    const { claims: { aud, email, exp, identity_nonce: nonce }, token } = session
+    const isAsIs = aud.includes(audience) && decodeProtectedHeader(token).kid === this.#issuer.certs.keys[0]!['kid']
+    return isAsIs ? session : this.#mint(email, audience, exp - now(), { identity_nonce: nonce })
+  }
+
+  /** Ends it for every application, as Access does. */
+  end ({ claims }: Session): void {
+    this.#ended.add(claims.identity_nonce)
+  }
+
+  hasEnded (claims: Claims): boolean {
+    return this.#ended.has(claims['identity_nonce'])
+  }
+
+  #mint (email: string, audience: string, expiresIn: number, claims: Claims): Session {
+    const { country, claims: own } = this.#people.find(email)
+    const token = this.#issuer.userToken({ email, audience, expiresIn, issuedIn: 0, claims: { ...own, ...claims }, ...(country !== undefined && { country }) })
+    return { token, claims: decodeJwt<SessionClaims>(token) }
+  }
+}
+
+function now (): number {
+  return Math.floor(Date.now() / 1000)
+}

@@ -1,0 +1,57 @@
+/** The questions a team answers, each in its own words and with any fault it is told to have. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { faults, type FaultyAnswer } from './faults.js'
+import { identityOf } from './get-identity.js'
+import { readOwnToken, type Issuer } from './issuer.js'
+import type { Claims } from './tokens.js'
+
+/** A fault by name, or an answer of your own. */
+export type Outage = keyof typeof faults | FaultyAnswer
+
+/** What a team answers: its keys, and who a token speaks of. */
+export type Endpoint = 'certs' | 'get-identity'
+
+/** What get-identity tells beside its defaults about the bearer of a token; `null` when the session has ended. */
+export type Knowledge = (token: string, claims: Claims) => Claims | null
+
+/** Where they are asked. */
+export const PATH = '/cdn-cgi/access/'
+
+export class Endpoints {
+  readonly #issuer: Issuer
+  readonly #knowledge: Knowledge
+  readonly #faults = new Map<Endpoint, FaultyAnswer>()
+
+  constructor (issuer: Issuer, knowledge: Knowledge) {
+    this.#issuer = issuer
+    this.#knowledge = knowledge
+  }
+
+  outage (outage: Outage | null, at?: Endpoint): void {
+    for (const endpoint of at === undefined ? ['certs', 'get-identity'] as const : [at]) {
+      if (outage === null) this.#faults.delete(endpoint)
+      else this.#faults.set(endpoint, typeof outage === 'string' ? faults[outage] : outage)
+    }
+  }
+
+  answer (endpoint: Endpoint, request: IncomingMessage, response: ServerResponse): void {
+    const { status, body } = endpoint === 'certs' ? { status: 200, body: this.#issuer.certs } : this.#identify(request.headers.cookie)
+    const text = JSON.stringify(body)
+    const fault = this.#faults.get(endpoint)
+    if (fault !== undefined) return fault(request, response, text)
+    response.writeHead(status, { 'content-type': 'application/json' }).end(text)
+  }
+
+  #identify (cookie = ''): { status: number, body: object } {
+    const token = /(?:^|; )CF_Authorization=([^;]*)/.exec(cookie)?.[1]
+    if (token === undefined) return { status: 400, body: { err: 'no app token set' } }
+    const claims = readOwnToken(token, this.#issuer.certs.keys)
+    const known = claims && this.#knowledge(token, claims)
+    if (claims === null || known === null) return { status: 400, body: { err: 'unable to find app token' } }
+    return { status: 200, body: { ...identityOf(claims), ...known } }
+  }
+}
+
+export function isEndpoint (name: string): name is Endpoint {
+  return name === 'certs' || name === 'get-identity'
+}

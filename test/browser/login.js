@@ -1,0 +1,176 @@
+// Signs in with a real browser, as a person would. Not part of `npm test`, which needs no browser.
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { chromium } from 'playwright-core'
+import { startBehindEdge } from '../../example/edge.js'
+
+const { CHROMIUM_PATH: executablePath = '/usr/bin/chromium', SCREENSHOTS: screenshots } = process.env
+const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
+
+if (!existsSync(executablePath)) {
+  console.error(`There is no Chromium at ${executablePath}. Install it (Debian: apt-get install chromium), or say where it is by CHROMIUM_PATH.`)
+  process.exit(1)
+}
+
+/** @type {import('playwright-core').Browser} */
+let browser
+/** @type {Awaited<ReturnType<typeof startBehindEdge>>} */
+let started
+
+before(async () => {
+  // Without its sandbox, which the superuser of a container cannot have.
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  started = await start()
+})
+
+after(async () => {
+  await browser.close()
+  await stop(started)
+})
+
+async function start (session = '24h') {
+  const [port, edgePort] = await Promise.all([freePort(), freePort()])
+  return startBehindEdge({ port, edgePort, audience: AUDIENCE, session })
+}
+
+/** @param {typeof started} started */
+async function stop ({ app, edge }) {
+  await Promise.all([app.close(), edge.close()])
+}
+
+async function freePort () {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/**
+ * A page of a browser nobody has signed in with.
+ * @param {{ colorScheme?: 'light' | 'dark', edge?: { domain: string } }} [options]
+ */
+async function openAdmin ({ colorScheme = 'light', edge = started.edge } = {}) {
+  const page = await browser.newPage({ colorScheme, viewport: { width: 800, height: 720 } })
+  /** @type {string[]} */
+  const complaints = []
+  page.on('console', message => { if (message.type() === 'error') complaints.push(message.text()) })
+  page.on('pageerror', error => { complaints.push(String(error)) })
+  await page.goto(`${edge.domain}/admin`)
+  return { page, admin: `${edge.domain}/admin`, complaints }
+}
+
+/** @param {import('playwright-core').Page} page */
+function isAskedToLogIn (page) {
+  return new URL(page.url()).pathname.startsWith('/cdn-cgi/access/login')
+}
+
+/** @param {import('playwright-core').Page} page */
+async function textOf (page) {
+  return page.locator('body').innerText()
+}
+
+test('who is in the admins group signs in and sees /admin', async () => {
+  const { page, admin } = await openAdmin()
+  assert.ok(isAskedToLogIn(page))
+  await page.getByRole('button', { name: 'Sign in as Alice' }).click()
+  assert.equal(page.url(), admin)
+  assert.match(await textOf(page), /Hello alice@example\.com/)
+  const [cookie] = await page.context().cookies()
+  assert.deepEqual([cookie?.name, cookie?.httpOnly, cookie?.sameSite], ['CF_Authorization', true, 'Lax'])
+})
+
+test('who is not sees 403, and can sign in as somebody else', async () => {
+  const { page, admin } = await openAdmin()
+  const answer = page.waitForResponse(admin)
+  await page.getByRole('button', { name: 'Sign in as Bob' }).click()
+  assert.equal((await answer).status(), 403)
+  assert.match(await textOf(page), /You are bob@example\.com/)
+  await page.getByRole('link', { name: 'Sign in as somebody else' }).click()
+  await page.getByRole('button', { name: 'Sign in as Alice' }).click()
+  assert.equal(page.url(), admin)
+  assert.match(await textOf(page), /Hello alice@example\.com/)
+})
+
+test('anybody can be typed, by the keyboard alone', async () => {
+  const { page, admin } = await openAdmin()
+  const label = page.getByLabel('Somebody else, by e-mail')
+  for (let presses = 0; presses < 20 && !await label.evaluate(input => input === input.ownerDocument.activeElement); presses++) await page.keyboard.press('Tab')
+  await page.keyboard.type('carol@example.com')
+  const answer = page.waitForResponse(admin)
+  await page.keyboard.press('Enter')
+  assert.equal((await answer).status(), 403)
+  assert.match(await textOf(page), /You are carol@example\.com/)
+})
+
+test('who logs out is asked again', async () => {
+  const { page, admin } = await openAdmin()
+  await page.getByRole('button', { name: 'Sign in as Alice' }).click()
+  await page.goto(new URL('/cdn-cgi/access/logout', admin).href)
+  assert.match(await textOf(page), /Logged out/)
+  assert.deepEqual(await page.context().cookies(), [])
+  await page.goto(admin)
+  assert.ok(isAskedToLogIn(page))
+})
+
+test('whose session has expired is asked again', async () => {
+  const short = await start('3s')
+  try {
+    const { page, admin } = await openAdmin(short)
+    await page.getByRole('button', { name: 'Sign in as Alice' }).click()
+    assert.match(await textOf(page), /Hello alice@example\.com/)
+    const givingUp = Date.now() + 20_000
+    while (!isAskedToLogIn(page) && Date.now() < givingUp) await page.goto(admin)
+    assert.ok(isAskedToLogIn(page))
+  } finally {
+    await stop(short)
+  }
+})
+
+for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+  test(`the login page can be read in the ${colorScheme}, and shows the token`, async () => {
+    const { page, complaints } = await openAdmin({ colorScheme })
+    const summary = page.getByText('The token Bob gets')
+    const claims = page.getByText('"department": "sales"')
+    assert.equal(await claims.isVisible(), false)
+    await summary.click()
+    assert.equal(await claims.isVisible(), true)
+    for (const { text, ratio } of await contrasts(page)) assert.ok(ratio >= 4.5, `${text}: ${ratio}`)
+    assert.deepEqual(complaints, [])
+    if (screenshots !== undefined) await page.screenshot({ path: join(screenshots, `login-${colorScheme}.png`), fullPage: true })
+  })
+}
+
+/**
+ * Of each text on the page, how far it stands out from what is behind it.
+ * @param {import('playwright-core').Page} page
+ * @returns {Promise<Array<{ text: string, ratio: number }>>}
+ * @see WCAG 2.2, contrast ratio
+ */
+async function contrasts (page) {
+  const texts = await page.locator('h1, p, strong, span, code, label, summary, button, a').evaluateAll(elements => elements.map(element => {
+    const view = element.ownerDocument.defaultView
+    let behind = element
+    let ground = 'rgba(0, 0, 0, 0)'
+    for (; behind !== null && ground === 'rgba(0, 0, 0, 0)'; behind = behind.parentElement) ground = view.getComputedStyle(behind).backgroundColor
+    return { text: element.textContent ?? '', colors: [view.getComputedStyle(element).color, ground] }
+  }))
+  return texts.map(({ text, colors }) => {
+    const [dark = 0, light = 0] = colors.map(luminance).sort((a, b) => a - b)
+    return { text, ratio: (light + 0.05) / (dark + 0.05) }
+  })
+}
+
+/** @param {string} color as `rgb(1, 2, 3)` */
+function luminance (color) {
+  const [r = 0, g = 0, b = 0] = (color.match(/\d+/g) ?? []).map(channel => {
+    const value = Number(channel) / 255
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  })
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b
+}
