@@ -3,7 +3,8 @@
  *
  *     npm run bench [-- WORK…]
  *
- * Without names all works are run. BENCH_ROUNDS (5) and BENCH_SECONDS (3) say how often and how long.
+ * Without names all works are run. BENCH_ROUNDS (5) and BENCH_SECONDS (3) say how often and how long,
+ * BENCH_ONLY names contestants by their files, such as `open,ours`.
  */
 import { Access } from './access.js'
 import { heading } from './report.js'

@@ -3,8 +3,10 @@
  * @typedef {{ file: string, title: string, baseline: string }} Contestant
  */
 
+const only = process.env.BENCH_ONLY?.split(',')
+
 /** @type {Contestant[]} */
-export const contestants = [
+const all = [
   { file: 'open', title: 'open route', baseline: 'open' },
   { file: 'ours', title: '**fastify-cf-access**', baseline: 'open' },
   { file: 'jose', title: 'jose', baseline: 'open' },
@@ -17,7 +19,9 @@ export const contestants = [
   { file: 'hono-access', title: '@hono/cloudflare-access', baseline: 'hono-open' }
 ]
 
+export const contestants = all.filter(({ file }) => only === undefined || only.includes(file))
+
 /** Refuses without looking, to tell a refusal's own cost from the decision's. */
 export const closed = { file: 'closed', title: 'closed route', baseline: 'open' }
 
-export const ours = contestants[1]
+export const ours = all[1]
