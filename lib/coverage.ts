@@ -85,6 +85,12 @@ export class Coverage {
     return requirementOf(this.#route(request, this.#askingRoutes, true), request)
   }
 
+  /** Whether a route is guarded, as far as its pattern tells: some path of a wildcard's may be, or not be, all the same. */
+  guardsRoute (scope: FastifyInstance, pattern: string, config: object): boolean {
+    const { asks, optsOut } = readRouteConfig(config)
+    return asks || (!optsOut && study(this.#visibleFrom(scope), pattern, readRouteConfig({}), false).otherwise.length > 0)
+  }
+
   /**
    * The one registration nearest to a scope.
    * @throws {NotRegisteredError} when there is none, or more than one

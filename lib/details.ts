@@ -3,8 +3,11 @@ import { freezeDeep } from './freeze.js'
 
 /** A group of the identity provider's. Providers differ in what they tell of one. */
 export interface CfAccessGroup {
+  /** Its ID there. */
   readonly id: string | undefined
+  /** Its name there. */
   readonly name: string | undefined
+  /** Its address, as Google Workspace's groups have one. */
   readonly email: string | undefined
 }
 
@@ -19,23 +22,34 @@ interface CommonDetails {
 
 /** What Access knows of a person. A member Access does not tell is `undefined`. */
 export interface CfAccessUserDetails extends CommonDetails {
+  /** As the identity provider spells it. */
   readonly email: string
+  /** The person's name. */
   readonly name: string | undefined
+  /** Cloudflare's ID for the person in this account, which the token has as `sub`. */
   readonly userId: string | undefined
   /** `undefined`: not known, which is not the same as none. */
   readonly groups: readonly CfAccessGroup[] | undefined
-  /** Its ID in the account, and its kind, such as `azureAD`. */
-  readonly identityProvider: { readonly id: string | undefined, readonly type: string | undefined } | undefined
+  /** Where the person logged in. */
+  readonly identityProvider: {
+    /** Its ID in the account. */
+    readonly id: string | undefined
+    /** Its kind, such as `azureAD`. */
+    readonly type: string | undefined
+  } | undefined
   /** How the person proved who they are, such as `mfa` (RFC 8176). */
   readonly authMethods: readonly string[] | undefined
 }
 
 /** What Access knows of a machine, with a service token or a client certificate. */
 export interface CfAccessMachineDetails extends CommonDetails {
+  /** Cloudflare's ID for the service token, which is not its client ID. */
   readonly serviceTokenId: string | undefined
+  /** A service's client ID, or a certificate's common name. */
   readonly commonName: string | undefined
 }
 
+/** What Access knows of anyone. */
 export type CfAccessDetails = CfAccessUserDetails | CfAccessMachineDetails
 
 type Json = Readonly<Record<string, unknown>>

@@ -7,7 +7,10 @@ export type TokenFault =
   | 'issuer' | 'audience' | 'type' | 'time' | 'identity' | 'revoked'
 
 interface RefusalConstructor<Reason extends string> {
-  new (reason: Reason): FastifyError & { readonly reason: Reason }
+  new (reason: Reason): FastifyError & {
+    /** Why, by name alone: for a log, never for a client. */
+    readonly reason: Reason
+  }
 }
 
 /**
@@ -49,6 +52,7 @@ interface UnavailableConstructor {
   new (retryAfter: number, reason?: string): FastifyError & {
     /** Seconds after which asking again makes sense, 1 at least. */
     readonly retryAfter: number
+    /** What went wrong, in words for an operator. */
     readonly reason: string | undefined
   }
 }

@@ -1,5 +1,6 @@
 /** A request's way in: token, identity, policies, `request.cfAccess`. Or the refusal. */
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { channels } from './channels.js'
 import { coverageOf, type Registration } from './coverage.js'
 import { ForbiddenError, IdentityUnavailableError, KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
 import type { CfAccessIdentity } from './identity.js'
@@ -20,7 +21,7 @@ export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done:
 export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
   // An `undefined` that was meant to be a policy must not turn into the absence of one.
   const decide = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
-  return function cfAccessGuard (request, reply, done) {
+  const hook: CfAccessGuard = function cfAccessGuard (request, reply, done) {
     let registrations: readonly Registration[]
     try {
       registrations = coverageOf(request.server).answerTo(request).registrations
@@ -29,6 +30,15 @@ export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
     }
     admitByEach(registrations, decide, request, reply, done)
   }
+  guards.add(hook)
+  return hook
+}
+
+const guards = new WeakSet<CfAccessGuard>()
+
+/** Whether this is a hook that `guard()` made. */
+export function isGuard (hook: unknown): boolean {
+  return guards.has(hook as CfAccessGuard)
 }
 
 function admitByEach (
@@ -65,9 +75,14 @@ function letIn (identity: CfAccessIdentity, request: FastifyRequest, done: HookH
 
 /** Ends the request with an error. The log learns the reason; the client only what the error's class says. */
 export function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-  const { code, statusCode, reason } = error as { code?: string, statusCode?: number, reason?: string }
+  const { code, statusCode, reason } = error as { code: string, statusCode: number, reason: string }
   request.cfAccess = null
   request.log.info({ code, reason }, 'refused by Cloudflare Access guard')
+  if (channels.refusal.hasSubscribers) {
+    // Of a server's own trouble the reason is an operator's prose, not one of a few names.
+    const rule = statusCode < 500 ? reason : null
+    channels.refusal.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
+  }
   reply.header('cache-control', 'no-store')
   if (statusCode === 401) reply.header('www-authenticate', 'Cloudflare-Access')
   if (error instanceof KeysUnavailableError || error instanceof IdentityUnavailableError) reply.header('retry-after', error.retryAfter)

@@ -1,35 +1,8 @@
 /** Who a verified token speaks of. */
+import type { CfAccessClaims } from './application-token.js'
 import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
 import { freezeDeep } from './freeze.js'
-
-/**
- * The payload of a verified application token. Declared claims are those Cloudflare documents;
- * any other is `unknown`.
- * @see Cloudflare docs: Application token
- */
-export interface CfAccessClaims {
-  readonly iss: string
-  readonly aud: string | readonly string[]
-  /** Seconds since the Unix epoch. */
-  readonly exp: number
-  /** Seconds since the Unix epoch. */
-  readonly iat: number
-  /** Seconds since the Unix epoch. */
-  readonly nbf?: number
-  readonly type: 'app'
-  /** The person's ID; empty for services and certificates. */
-  readonly sub: string
-  readonly email?: string
-  /** Two letters, ISO 3166. */
-  readonly country?: string
-  /** The client ID of a service token, or the common name of a client certificate. */
-  readonly common_name?: string
-  readonly identity_nonce?: string
-  /** Attributes of the identity provider. Access drops some when they grow large. */
-  readonly custom?: Readonly<Record<string, unknown>>
-  readonly [claim: string]: unknown
-}
 
 /** Who verified a token, and can ask Access about it. */
 export interface Voucher {
@@ -70,7 +43,7 @@ abstract class Identity<Details extends CfAccessDetails> {
    * policy admits linked app tokens. They hold the token itself: send them nowhere else.
    * @see Cloudflare docs: Linked app token
    */
-  forwardHeaders (): { 'Cf-Access-Token': string } {
+  forwardHeaders (): Record<'Cf-Access-Token', string> {
     return { 'Cf-Access-Token': this.#token }
   }
 
@@ -81,6 +54,7 @@ abstract class Identity<Details extends CfAccessDetails> {
 
 /** A person who logged in. */
 export class CfAccessUser extends Identity<CfAccessUserDetails> {
+  /** Tells the three kinds apart, for TypeScript too. */
   readonly kind = 'user'
   /** As the identity provider spells it. */
   readonly email: string
@@ -100,6 +74,7 @@ export class CfAccessUser extends Identity<CfAccessUserDetails> {
 
 /** A machine with an Access service token. */
 export class CfAccessService extends Identity<CfAccessMachineDetails> {
+  /** Tells the three kinds apart, for TypeScript too. */
   readonly kind = 'service'
   /** The service token's client ID; it ends in `.access`. */
   readonly clientId: string
@@ -113,6 +88,7 @@ export class CfAccessService extends Identity<CfAccessMachineDetails> {
 
 /** A client with an mTLS certificate. */
 export class CfAccessCertificate extends Identity<CfAccessMachineDetails> {
+  /** Tells the three kinds apart, for TypeScript too. */
   readonly kind = 'certificate'
   /** The certificate's common name. */
   readonly commonName: string

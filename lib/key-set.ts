@@ -1,5 +1,6 @@
 /** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
 import type { CryptoKey } from 'jose'
+import { channels, type CfAccessRefresh } from './channels.js'
 import { KeysUnavailableError, TokenInvalidError } from './errors.js'
 import { explain, fetchBounded, type Fetch } from './fetch-bounded.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
@@ -31,8 +32,15 @@ export interface KeyStatus {
   readonly kids: readonly string[]
   /** Milliseconds since the last success, or `null` before the first. */
   readonly age: number | null
+  /** Milliseconds since the Unix epoch; `null` before the first. */
   readonly lastSuccess: number | null
-  readonly lastFailure: { readonly at: number, readonly reason: string } | null
+  /** Why the latest refresh failed; `null` once one has succeeded again. */
+  readonly lastFailure: {
+    /** Milliseconds since the Unix epoch. */
+    readonly at: number
+    /** In words for an operator. */
+    readonly reason: string
+  } | null
   /** Before this time no request makes a failing endpoint be asked again; `null` while it does not fail. */
   readonly nextTry: number | null
 }
@@ -147,6 +155,8 @@ export class KeySet {
 
   async #refresh (): Promise<void> {
     const { url, fetch, times } = this.source
+    const since = performance.now()
+    const version = this.#version
     try {
       const answer = await fetchBounded(url, { accept: 'application/json' }, { fetch, timeout: times.timeout, signal: this.#closing.signal })
       if (answer.status !== 200) throw new Error(`the answer's status is ${answer.status}`)
@@ -154,6 +164,13 @@ export class KeySet {
     } catch (error) {
       this.#fail(explain(error))
     }
+    if (channels.refresh.hasSubscribers) channels.refresh.publish(this.#report(performance.now() - since, version))
+  }
+
+  #report (duration: number, versionBefore: number): CfAccessRefresh {
+    const reason = this.#failure?.reason ?? null
+    const outcome = reason !== null ? 'failed' : this.#version === versionBefore ? 'unchanged' : 'rotated'
+    return { url: this.source.url, duration, outcome, kids: [...this.#keys.keys()], reason }
   }
 
   #accept (keys: PublishedKeys): void {

@@ -35,8 +35,11 @@ export interface CfAccessOptions {
   cookie?: boolean
   /** `true`: lets CORS preflights reach routes for OPTIONS alone without a token. Default `false`. */
   preflight?: boolean
-  /** How many verified tokens are remembered, 1 to 1,000,000; `false` for none. Default `{ max: 10_000 }`. */
-  cache?: { max?: number } | false
+  /** What is remembered of verified tokens; `false` for nothing. */
+  cache?: {
+    /** How many, 1 to 1,000,000. Default 10,000. */
+    max?: number
+  } | false
   /**
    * How the team's keys are kept, in milliseconds. Defaults: `maxAge` 3,600,000, `maxStale`
    * 86,400,000, `cooldown` 30,000, `timeout` 5,000.

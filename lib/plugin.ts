@@ -57,6 +57,18 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * A request that a guard has let in: `cfAccess` is there. Name the request's own type to keep its route's
+ * generics, and an identity where a policy admits one kind only: `request as CfAccessRequest<typeof request, CfAccessUser>`.
+ */
+export type CfAccessRequest<
+  Request extends Pick<FastifyRequest, 'cfAccess'> = FastifyRequest,
+  Identity extends CfAccessIdentity = CfAccessIdentity
+> = Request & {
+  /** Who it is. */
+  readonly cfAccess: Identity
+}
+
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
   const settings = checkOptions(options)
   const keySet = joinKeys(fastify, settings)

@@ -26,6 +26,7 @@ export type CfAccessRules = AtLeastOne<{
  */
 export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyRequest) => boolean | Promise<boolean>
 
+/** What stands on a registration, on a route or in `guard()`: rules, or a function. */
 export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
 
 /** Names the rule that refuses, or `null` to let in. */

@@ -1,7 +1,8 @@
 /** What a policy may ask of an identity, in Cloudflare's own words. */
+import type { CfAccessClaims } from './application-token.js'
 import type { CfAccessDetails, CfAccessUserDetails } from './details.js'
 import { OptionsInvalidError } from './errors.js'
-import type { CfAccessClaims, CfAccessIdentity } from './identity.js'
+import type { CfAccessIdentity } from './identity.js'
 import { describe, readMembers } from './option-errors.js'
 
 type OneOrMore<Value> = Value | readonly Value[]

@@ -1,10 +1,12 @@
 /** Token to identity: remembered, or its signature verified by jose with the team's keys. */
 import { compactVerify, type CryptoKey } from 'jose'
+import type { CfAccessClaims } from './application-token.js'
+import { channels, observed } from './channels.js'
 import { checkClaims, type ClaimRules } from './claims.js'
 import type { CfAccessDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
 import type { IdentityEndpoint } from './identity-endpoint.js'
-import { identify, isFrom, type CfAccessClaims, type CfAccessIdentity, type Voucher } from './identity.js'
+import { identify, isFrom, type CfAccessIdentity, type Voucher } from './identity.js'
 import { readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from './key-set.js'
 import { TokenCache } from './token-cache.js'
@@ -41,9 +43,7 @@ export class Verifier implements Voucher {
    * @throws {KeysUnavailableError | IdentityUnavailableError} in the promise, as may be the others.
    */
   verify (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
-    const now = Date.now()
-    const identity = this.#remembered(token, now) ?? this.#verifyOnce(token, now)
-    return this.#recheck === Infinity ? identity : this.#confirm(identity, token)
+    return channels.verify.hasSubscribers ? observed(() => this.#answer(token)) : this.#answer(token)
   }
 
   /** What Access knows of an identity. A token that Access does not accept is not remembered any longer. */
@@ -59,6 +59,12 @@ export class Verifier implements Voucher {
   /** Whether this verifier made that identity. */
   madeOf (value: unknown): value is CfAccessIdentity {
     return isFrom(this, value)
+  }
+
+  #answer (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
+    const now = Date.now()
+    const identity = this.#remembered(token, now) ?? this.#verifyOnce(token, now)
+    return this.#recheck === Infinity ? identity : this.#confirm(identity, token)
   }
 
   #confirm (identity: CfAccessIdentity | Promise<CfAccessIdentity>, token: string): CfAccessIdentity | Promise<CfAccessIdentity> {

@@ -17,6 +17,8 @@ interface Manifest {
   readonly peerDependenciesMeta: Record<string, { readonly optional?: boolean }>
 }
 
+const readme = await readFile(join(root, 'README.md'), 'utf8')
+
 const project = t.testdir({
   'package.json': '{ "private": true }',
   'use.mjs': `
@@ -49,7 +51,7 @@ const project = t.testdir({
     }`,
   'use.ts': `
     import Fastify from 'fastify'
-    import cfAccess, { guard, type CfAccessIdentity } from 'fastify-cf-access'
+    import cfAccess, { channels, guard, type CfAccessIdentity } from 'fastify-cf-access'
     import { createAccessTeam, type AccessTeam } from 'fastify-cf-access/testing'
     import { createAccessEdge, type AccessEdge, type AccessEdgeOptions } from 'fastify-cf-access/dev'
     export const team: Promise<AccessTeam> = createAccessTeam()
@@ -57,10 +59,21 @@ const project = t.testdir({
     export const edge: Promise<AccessEdge> = createAccessEdge(options)
     const app = Fastify()
     app.register(cfAccess, { teamDomain: 'acme', audience: 'tag' })
-    app.get('/', { config: { cfAccess: false }, preHandler: guard() }, async (request): Promise<CfAccessIdentity | null> => request.cfAccess)`,
+    app.get('/', { config: { cfAccess: false }, preHandler: guard() }, async (request): Promise<CfAccessIdentity | null> => request.cfAccess)
+    app.get('/claims', async request => {
+      const department: string | undefined = request.cfAccess?.claims.custom?.department
+      // @ts-expect-error the README's declaration is the whole application's
+      request.cfAccess?.claims.custom?.salary
+      return department
+    })
+    channels.verify.subscribe(({ duration }) => duration.toFixed())`,
+  'readme.ts': `
+    import Fastify from 'fastify'
+    const app = Fastify()
+    ${/```ts\n(.*?)```/s.exec(readme)![1]!}`,
   'tsconfig.json': JSON.stringify({
     compilerOptions: { module: 'nodenext', target: 'es2023', lib: ['es2023'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true },
-    files: ['use.ts']
+    files: ['use.ts', 'readme.ts']
   })
 })
 

@@ -39,7 +39,7 @@ async function originOf (child: ChildProcess): Promise<string> {
 }
 
 const USES = [
-  { use: 'a prefix', text: "prefix: '/admin', teamDomain", open: '/', guarded: '/admin', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
+  { use: 'a prefix', text: "'your AUD tag'", open: '/', guarded: '/admin', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
   { use: 'a scope', text: 'setNotFoundHandler', open: '/admin/health', guarded: '/admin/keys', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
   { use: 'a route', text: '/users/:id', open: '/', guarded: '/users/1', method: 'DELETE', token: team.userToken({ email: 'root@acme.com', audience: AUD }) }
 ]
@@ -52,6 +52,25 @@ for (const { use, text, open, guarded, method, token } of USES) {
     t.equal((await fetch(origin + guarded, { method, headers: bearing(token) })).status, 200)
   })
 }
+
+t.test('the README\'s OpenAPI document tells which routes are guarded', async t => {
+  const origin = await originOf(run(t, snippetWith('openapi: {}')))
+  const { components, paths } = await (await fetch(`${origin}/openapi.json`)).json() as {
+    components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown, responses: object } }>
+  }
+  t.strictSame(Object.keys(components.securitySchemes), ['cfAccess'])
+  t.strictSame(Object.keys(paths), ['/admin'])
+  t.match(paths['/admin'], { get: { security: [{ cfAccess: [] }], responses: { 401: {}, 403: {}, 503: {} } } })
+})
+
+t.test('the README\'s listener hears of a refusal', async t => {
+  const listener = snippetWith('channels.refusal')
+  const whole = `${snippetWith("'your AUD tag'").replace('await app.listen({ port: 3000 })', '')}
+    ${listener}
+    await app.inject('/admin')`
+  const [line] = await once(createInterface({ input: run(t, whole).stdout! }), 'line')
+  t.equal(line, 'FST_CF_ACCESS_TOKEN_MISSING missing /admin')
+})
 
 t.test('the README\'s test of one\'s own routes passes', async t => {
   const [code] = await once(run(t, snippetWith('node:assert')), 'exit')

@@ -125,6 +125,16 @@ t.test('one line at info tells of a refusal, and none of an admission', async t 
   t.match(lines.filter(line => line.reqId !== undefined), [{ level: 30, code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'audience', reqId: 'req-3' }])
 })
 
+t.test('a route\'s log level, and the server\'s, holds for its refusals', async t => {
+  const lines: Array<{ level: number, reqId?: string }> = []
+  const app = await start(t, {}, { disableRequestLogging: true, logger: { level: 'error', stream: { write: line => { lines.push(JSON.parse(line)) } } } })
+  app.get('/talkative', { logLevel: 'info' }, async () => 'in')
+  t.equal((await app.inject('/')).statusCode, 401)
+  t.strictSame(lines, [])
+  t.equal((await app.inject('/talkative')).statusCode, 401)
+  t.match(lines, [{ level: 30, code: 'FST_CF_ACCESS_TOKEN_MISSING', reason: 'missing', reqId: 'req-2' }])
+})
+
 t.test('X-05 R-31 headers that anybody can send say nothing', async t => {
   const app = await start(t, { prefix: '/admin' }, { trustProxy: true })
   app.get('/admin', async () => 'in')

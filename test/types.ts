@@ -1,9 +1,9 @@
 /** What TypeScript must know, and must refuse. Compiled with the tests; nothing here runs. */
-import Fastify, { type FastifyPluginAsync } from 'fastify'
+import Fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import defaultExport, {
-  cfAccess, guard, onExpiry,
+  cfAccess, channels, guard, onExpiry,
   type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessMachineDetails, type CfAccessOptions,
-  type CfAccessPolicy, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type KeyStatus
+  type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type KeyStatus
 } from '../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -50,6 +50,8 @@ app.get('/', { config: { cfAccess: false } }, async request => {
   if (request.cfAccess === null) return
   is<Equal<typeof request.cfAccess, CfAccessUser | CfAccessService | CfAccessCertificate>>()
   is<Equal<typeof request.cfAccess.claims, CfAccessClaims>>()
+  is<Equal<typeof request.cfAccess.claims.email, string | undefined>>()
+  is<Equal<typeof request.cfAccess.claims['custom'], unknown>>()
   is<Equal<typeof request.cfAccess.expiresAt, number>>()
   // @ts-expect-error it is read-only
   request.cfAccess.expiresAt = 0
@@ -81,6 +83,33 @@ app.get('/wrong', { config: { cfAccess: 'false' } }, async () => 'in')
 app.get('/hook', { onRequest: guard(), preValidation: guard({ require: { country: 'DE' } }), preHandler: [guard(async () => true)] }, async () => 'in')
 app.get<{ Params: { id: string } }>('/generic/:id', { preHandler: guard() }, async request => request.params.id)
 app.addHook('onRequest', guard())
+
+interface ById { Params: { id: string } }
+declare function audit (request: CfAccessRequest): void
+declare function remove (request: CfAccessRequest<FastifyRequest<ById>, CfAccessUser>): void
+app.get<ById>('/request/:id', { onRequest: guard() }, async request => {
+  // @ts-expect-error nobody may have been let in
+  audit(request)
+  const guarded = request as CfAccessRequest<typeof request, CfAccessUser>
+  is<Equal<typeof guarded.params, { id: string }>>()
+  is<Equal<typeof guarded.cfAccess, CfAccessUser>>()
+  audit(guarded as CfAccessRequest)
+  remove(guarded)
+})
+app.get('/none', async request => {
+  const guarded = request as CfAccessRequest
+  is<Equal<typeof guarded.cfAccess, CfAccessIdentity>>()
+  // @ts-expect-error a person, not just anybody
+  remove(guarded)
+})
+
+channels.verify.subscribe(message => {
+  is<Equal<typeof message.duration, number>>()
+  is<Equal<typeof message.kind, 'user' | 'service' | 'certificate' | null>>()
+})
+channels.refresh.subscribe(({ outcome }) => is<Equal<typeof outcome, 'rotated' | 'unchanged' | 'failed'>>())
+// @ts-expect-error another channel's
+channels.refusal.subscribe(({ duration }) => duration)
 is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
 // @ts-expect-error no policy
 guard({ include: { email: 7 } })

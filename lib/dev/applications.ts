@@ -8,6 +8,7 @@ import { readings } from '../readings.js'
 
 /** An application: a path and what is below it. */
 export interface AccessApplication {
+  /** Such as `/admin`: itself and all below it. */
   readonly path: string
   /** Its AUD tag, which several paths may share, as of one application. Default: one that follows from the path, and so stays the same. */
   readonly audience?: string

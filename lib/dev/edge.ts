@@ -10,9 +10,8 @@ import { Endpoints, type Endpoint, type Outage } from '../testing/endpoints.js'
 import { Issuer } from '../testing/issuer.js'
 import { KeyPair } from '../testing/keys.js'
 import { accessRoutes } from './access-routes.js'
-import type { Application } from './applications.js'
+import type { AccessApplication } from './applications.js'
 import { Gate } from './gate.js'
-import { EDGE_HEADERS } from './headers.js'
 import { loadKeys, saveKeys } from './key-file.js'
 import { checkEdgeOptions, type AccessEdgeOptions, type EdgeSettings } from './options.js'
 import { forward, importHttpProxy } from './proxy.js'
@@ -32,7 +31,7 @@ export class AccessEdge {
   /** Its address, `http://127.0.0.1:PORT`: the one to open, the `teamDomain` to give the plugin, and the issuer of its tokens. */
   readonly domain: string
   /** Its Access applications. */
-  readonly applications: ReadonlyArray<Pick<Application, 'path' | 'audience' | 'name'>>
+  readonly applications: ReadonlyArray<Required<Pick<AccessApplication, 'path' | 'audience' | 'name'>>>
 
   readonly #app: FastifyInstance
   readonly #server: Server
@@ -98,7 +97,6 @@ export async function createAccessEdge (options: AccessEdgeOptions): Promise<Acc
   const gate = new Gate(issuer, sessions, settings)
 
   const app = Fastify({ serverFactory: handler => server.on('request', handler) })
-  app.decorateRequest(EDGE_HEADERS, null)
   app.addHook('onRequest', refuseOtherHosts)
   await app.register(fastifyCookie)
   await app.register(async scope => accessRoutes(scope, { ...settings, sessions, endpoints }))

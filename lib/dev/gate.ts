@@ -3,11 +3,12 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
 import { readMachineDetails, readUserDetails } from '../details.js'
-import { identify, type CfAccessClaims, type CfAccessIdentity, type Voucher } from '../identity.js'
+import type { CfAccessClaims } from '../application-token.js'
+import { identify, type CfAccessIdentity, type Voucher } from '../identity.js'
 import type { Issuer } from '../testing/issuer.js'
 import type { Application, Applications } from './applications.js'
 import { COOKIE, setSession } from './cookie.js'
-import { bytesOf, EDGE_HEADERS } from './headers.js'
+import { bytesOf, edgeHeaders } from './headers.js'
 import type { EdgeSettings } from './options.js'
 import type { People } from './people.js'
 import { askToLogIn, refuse, ReservedError, ServiceTokenError, UnreadableError } from './refusals.js'
@@ -47,7 +48,8 @@ export class Gate {
     if (bearer === null) return askToLogIn(request, reply, application)
     const rule = await this.#ruleAgainst(bearer.token, application, request)
     if (rule !== null) return refuse(request, reply, application, bearer.who, rule)
-    return request.setDecorator(EDGE_HEADERS, bearer.headers)
+    edgeHeaders.set(request, bearer.headers)
+    return undefined
   }
 
   #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Bearer | null {

@@ -1,8 +1,9 @@
 /** The headers that only Access may send. */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 
-/** The name of a request's decorator: what the edge adds to it on its way to the application. */
-export const EDGE_HEADERS = 'cfAccessEdgeHeaders'
+/** What the edge adds to a request on its way to the application. */
+export const edgeHeaders = new WeakMap<FastifyRequest, IncomingHttpHeaders>()
 
 /** The headers without any of Access's, however a server behind may spell them. */
 export function withoutAccessHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {

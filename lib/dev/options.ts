@@ -11,9 +11,11 @@ import { readPeople, type AccessPerson, type People } from './people.js'
 export interface AccessServiceToken {
   /** Ends in `.access`. */
   readonly clientId: string
+  /** What `Cf-Access-Client-Secret` must be. */
   readonly clientSecret: string
 }
 
+/** What the stand-in is to do. */
 export interface AccessEdgeOptions {
   /** The application to stand in front of: `http://127.0.0.1:3000`. */
   readonly to: string

@@ -7,11 +7,12 @@ import type { Claims } from '../testing/tokens.js'
 
 /** A person one can be. */
 export interface AccessPerson {
+  /** Their address. */
   readonly email: string
   /** Default: what is in front of the address's `@`. */
   readonly name?: string
   /** As the identity provider would tell them: names, or objects `{ id, name, email }`. */
-  readonly groups?: ReadonlyArray<string | { readonly id?: string, readonly name?: string, readonly email?: string }>
+  readonly groups?: ReadonlyArray<string | Readonly<Partial<Record<'id' | 'name' | 'email', string>>>>
   /** Two letters. Default `DE`. */
   readonly country?: string
   /** Claims to add to the token, such as `{ custom: { department: 'finance' } }`. */

@@ -2,7 +2,7 @@
 import { METHODS, type IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OptionsInvalidError } from '../errors.js'
-import { EDGE_HEADERS, withoutAccessHeaders } from './headers.js'
+import { edgeHeaders, withoutAccessHeaders } from './headers.js'
 
 type HttpProxy = typeof import('@fastify/http-proxy').default
 
@@ -44,7 +44,7 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
 /** The application sees the host that the browser sees. */
 function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const kept = Object.entries(withoutAccessHeaders(headers)).filter(([name]) => !OWN_TO_THE_HOP.includes(name))
-  return { ...Object.fromEntries(kept), host: request.headers.host, ...request.getDecorator<IncomingHttpHeaders>(EDGE_HEADERS) }
+  return { ...Object.fromEntries(kept), host: request.headers.host, ...edgeHeaders.get(request) }
 }
 
 /** The proxy shakes hands on its own. */

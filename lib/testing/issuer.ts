@@ -57,7 +57,7 @@ export class Issuer {
   }
 
   /** The JWK Set it publishes. */
-  get certs (): { readonly keys: ReadonlyArray<Readonly<Record<string, unknown>>> } {
+  get certs (): Readonly<Record<'keys', ReadonlyArray<Readonly<Record<string, unknown>>>>> {
     return { keys: this.#keys.both.map(({ jwk }) => jwk) }
   }
 

@@ -9,9 +9,11 @@ import type { Claims, ServiceTokenOptions, TokenOptions, UserTokenOptions } from
 
 /** A question the team was asked. */
 export interface AccessTeamRequest {
+  /** Such as `GET`. */
   readonly method: string
   /** With the query, if any: `/cdn-cgi/access/certs` for the keys. */
   readonly path: string
+  /** As Node.js reads them. */
   readonly headers: IncomingMessage['headers']
 }
 
@@ -79,11 +81,14 @@ export class AccessTeam extends Issuer {
   }
 }
 
-/**
- * Starts a team of its own, with two fresh RSA keys as a real one has.
- * @param options.port where to listen; by default wherever there is room
- */
-export async function createAccessTeam ({ port = 0 }: { port?: number } = {}): Promise<AccessTeam> {
+/** Where a team stands. */
+export interface AccessTeamOptions {
+  /** Where to listen on 127.0.0.1. Default 0: wherever there is room. */
+  readonly port?: number
+}
+
+/** Starts a team of its own, with two fresh RSA keys as a real one has. */
+export async function createAccessTeam ({ port = 0 }: AccessTeamOptions = {}): Promise<AccessTeam> {
   const keys = await KeyPair.create()
   const server = createServer()
   server.listen(port, '127.0.0.1')

@@ -2,6 +2,7 @@
 import { createHash, randomBytes, sign as signBytes } from 'node:crypto'
 import type { SigningKey } from './keys.js'
 
+/** A JSON object. */
 export type Claims = Readonly<Record<string, unknown>>
 
 /** A JSON object, or the very text to send in its place. A member that is `undefined` is left out. */
@@ -23,17 +24,21 @@ export interface TokenOptions {
   readonly identity?: Readonly<Record<string, unknown>>
 }
 
+/** A person's token. */
 export interface UserTokenOptions extends TokenOptions {
+  /** The person's address. */
   readonly email: string
   /** Two letters. Default `DE`. */
   readonly country?: string
 }
 
+/** A service's token. */
 export interface ServiceTokenOptions extends TokenOptions {
   /** The client ID, which ends in `.access`. */
   readonly clientId: string
 }
 
+/** A certificate's token. */
 export interface CertificateTokenOptions extends TokenOptions {
   /** The common name of the client's certificate. */
   readonly commonName: string

@@ -1,0 +1,94 @@
+/** What the guard tells whoever listens, by `node:diagnostics_channel`: never a token, and of an identity its kind alone. */
+import { channel } from 'node:diagnostics_channel'
+import type { CfAccessIdentity } from './identity.js'
+
+/** A channel of Node's, typed. Listeners run at once, in the async context of the request. */
+export interface CfAccessChannel<Message> {
+  /** By which `node:diagnostics_channel` finds it too. */
+  readonly name: string | symbol
+  /** Nothing is measured or published while nobody listens. */
+  readonly hasSubscribers: boolean
+  /** Listens from now on. What a listener throws becomes an uncaught exception, as on every channel of Node's. */
+  subscribe (listener: (message: Message, name: string | symbol) => void): void
+  /** Listens no longer. */
+  unsubscribe (listener: (message: Message, name: string | symbol) => void): void
+  /** For this package to call. */
+  publish (message: Message): void
+}
+
+/** A token was verified, or was not. */
+export interface CfAccessVerification {
+  /** Milliseconds. */
+  readonly duration: number
+  /** `verified`, or the code of the error, such as `FST_CF_ACCESS_TOKEN_EXPIRED`. */
+  readonly outcome: string
+  /** Whether memory alone answered, without cryptography or a question to Access. */
+  readonly cached: boolean
+  /** `null` where nobody was verified. */
+  readonly kind: CfAccessIdentity['kind'] | null
+}
+
+/** The team's keys were asked for. */
+export interface CfAccessRefresh {
+  /** The key endpoint's address. */
+  readonly url: string
+  /** Milliseconds. */
+  readonly duration: number
+  /** `rotated`: the keys are others than before, as the first ones are. */
+  readonly outcome: 'rotated' | 'unchanged' | 'failed'
+  /** The `kid` of every key there is now. */
+  readonly kids: readonly string[]
+  /** Why it failed, in words for an operator; `null` where it did not. */
+  readonly reason: string | null
+}
+
+/** A request was refused. */
+export interface CfAccessRefusal {
+  /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
+  readonly code: string
+  /** What is wrong with the token, such as `signature`, or the rule that refused, such as `exclude.email`; `null` where it was neither. */
+  readonly rule: string | null
+  /** The error's status, which an error handler of the application's may change. */
+  readonly statusCode: number
+  /** The request's method. */
+  readonly method: string
+  /** The route's pattern; `null` for a path without a route. */
+  readonly route: string | null
+}
+
+/** The package's diagnostics channels: `fastify-cf-access:verify`, `fastify-cf-access:refresh` and `fastify-cf-access:refusal`. */
+export const channels: {
+  /** Each verification, by a guard or by `verify()`; a token remembered as good counts too. */
+  readonly verify: CfAccessChannel<CfAccessVerification>
+  /** Each answer, or failure to answer, of the key endpoint. */
+  readonly refresh: CfAccessChannel<CfAccessRefresh>
+  /** Each refusal by a guard. */
+  readonly refusal: CfAccessChannel<CfAccessRefusal>
+} = {
+  verify: typed('verify'),
+  refresh: typed('refresh'),
+  refusal: typed('refusal')
+}
+
+function typed<Message> (name: string): CfAccessChannel<Message> {
+  return channel(`fastify-cf-access:${name}`) as CfAccessChannel<Message>
+}
+
+/** Runs a verification, and publishes how it went. */
+export function observed (verify: () => CfAccessIdentity | Promise<CfAccessIdentity>): CfAccessIdentity | Promise<CfAccessIdentity> {
+  const since = performance.now()
+  const succeed = (identity: CfAccessIdentity, cached: boolean): CfAccessIdentity => {
+    channels.verify.publish({ duration: performance.now() - since, outcome: 'verified', cached, kind: identity.kind })
+    return identity
+  }
+  const fail = (error: unknown): never => {
+    channels.verify.publish({ duration: performance.now() - since, outcome: (error as { code: string }).code, cached: false, kind: null })
+    throw error
+  }
+  try {
+    const identity = verify()
+    return identity instanceof Promise ? identity.then(verified => succeed(verified, false), fail) : succeed(identity, true)
+  } catch (error) {
+    return fail(error)
+  }
+}

@@ -1,0 +1,166 @@
+import diagnostics from 'node:diagnostics_channel'
+import t, { type Test } from 'tap'
+import { cfAccess, channels, type CfAccessChannel, type CfAccessOptions } from '../lib/index.js'
+import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
+
+const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
+
+const team = await startTeam(t)
+const options: CfAccessOptions = { teamDomain: team.domain, audience: AUD }
+
+/** Everything a channel says during a test. */
+function on<Message> (t: Test, channel: CfAccessChannel<Message>): Message[] {
+  const heard: Message[] = []
+  const listener = (message: Message): void => { heard.push(message) }
+  channel.subscribe(listener)
+  t.teardown(() => channel.unsubscribe(listener))
+  return heard
+}
+
+const alice = (claims = {}): string => team.userToken({ email: 'alice@acme.com', audience: AUD, claims })
+
+t.test('the channels have names of their own, and are Node\'s', async t => {
+  for (const [key, channel] of Object.entries(channels)) {
+    t.equal(channel.name, `fastify-cf-access:${key}`)
+    t.equal(channel as unknown, diagnostics.channel(`fastify-cf-access:${key}`))
+    t.equal(channel.hasSubscribers, false)
+  }
+})
+
+t.test('each verification is told, with how long it took, how it ended and whether memory answered', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, options)
+  app.get('/', async () => 'in')
+  const heard = on(t, channels.verify)
+  const token = alice()
+  const robot = team.serviceToken({ clientId: CLIENT_ID, audience: AUD })
+  const tokens = [
+    [token, { outcome: 'verified', cached: false, kind: 'user' }],
+    [token, { outcome: 'verified', cached: true, kind: 'user' }],
+    [robot, { outcome: 'verified', cached: false, kind: 'service' }],
+    [team.certificateToken({ commonName: 'a device', audience: AUD }), { outcome: 'verified', cached: false, kind: 'certificate' }],
+    [team.userToken({ email: 'alice@acme.com', audience: OTHER_AUD }), { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: null }],
+    [`${token.slice(0, -8)}AAAAAAAA`, { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: null }],
+    [team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: -60 }), { outcome: 'FST_CF_ACCESS_TOKEN_EXPIRED', cached: false, kind: null }]
+  ] as const
+  for (const [token] of tokens) await app.inject({ url: '/', headers: bearing(token) })
+  t.strictSame(heard.map(({ duration, ...rest }) => rest), tokens.map(([, expected]) => expected))
+  t.ok(heard.every(({ duration }) => typeof duration === 'number' && duration >= 0))
+})
+
+t.test('verify() is told of as well, and a request without a token is no verification', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, options)
+  app.get('/', async () => 'in')
+  const heard = on(t, channels.verify)
+  await app.inject('/')
+  t.strictSame(heard, [])
+  await app.cfAccess.verify(alice())
+  t.match(heard, [{ outcome: 'verified' }])
+})
+
+t.test('a token that Access is asked about again is not answered from memory', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { ...options, recheck: 60 })
+  app.get('/', async () => 'in')
+  const heard = on(t, channels.verify)
+  const token = alice()
+  const now = Date.now()
+  await app.inject({ url: '/', headers: bearing(token) })
+  await app.inject({ url: '/', headers: bearing(token) })
+  t.intercept(Date, 'now', { value: () => now + 61_000 })
+  await app.inject({ url: '/', headers: bearing(token) })
+  t.strictSame(heard.map(({ cached }) => cached), [false, true, false])
+  t.strictSame(heard.map(({ outcome }) => outcome), ['verified', 'verified', 'verified'])
+})
+
+t.test('each refusal is told, with its rule and where it was', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { ...options, policy: { exclude: { emailDomain: 'evil.com' } } })
+  app.get('/people/:id', async () => 'in')
+  const heard = on(t, channels.refusal)
+  await app.inject('/people/1')
+  await app.inject({ url: '/people/1', headers: bearing(alice({ type: 'org' })) })
+  await app.inject({ url: '/people/1', headers: bearing(team.userToken({ email: 'eve@evil.com', audience: AUD })) })
+  t.equal((await app.inject({ url: '/people/1', headers: bearing(alice()) })).statusCode, 200)
+  const where = { method: 'GET', route: '/people/:id' }
+  t.strictSame(heard, [
+    { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing', statusCode: 401, ...where },
+    { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'type', statusCode: 401, ...where },
+    { code: 'FST_CF_ACCESS_FORBIDDEN', rule: 'exclude.emailDomain', statusCode: 403, ...where }
+  ])
+})
+
+t.test('a refusal for want of keys, or by a policy that failed, has no rule', async t => {
+  const down = await startTeam(t)
+  down.outage('error')
+  const app = createApp(t)
+  app.register(cfAccess, { ...options, teamDomain: down.domain, prefix: '/admin' })
+  app.register(cfAccess, { ...options, prefix: '/broken', policy: () => { throw new Error('mine') } })
+  app.get('/broken', async () => 'in')
+  const heard = on(t, channels.refusal)
+  await app.inject({ url: '/admin', headers: bearing(down.userToken({ email: 'alice@acme.com', audience: AUD })) })
+  await app.inject({ url: '/broken', headers: bearing(alice()) })
+  t.strictSame(heard, [
+    { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', rule: null, statusCode: 503, method: 'GET', route: null },
+    { code: 'FST_CF_ACCESS_POLICY_FAILED', rule: null, statusCode: 500, method: 'GET', route: '/broken' }
+  ])
+})
+
+t.test('each refresh of the keys is told, with what came of it', async t => {
+  const own = await startTeam(t)
+  const heard = on(t, channels.refresh)
+  const app = createApp(t)
+  await app.register(cfAccess, { ...options, teamDomain: own.domain, keys: { cooldown: 1 } })
+  let now = Date.now()
+  t.intercept(Date, 'now', { value: () => now })
+  // A token that names an unknown key waits for a refresh.
+  const seek = async (): Promise<void> => {
+    now += 100
+    await t.rejects(app.cfAccess.verify(own.userToken({ email: 'a@acme.com', audience: AUD, header: { kid: 'unknown' } })))
+  }
+  const publish = async (): Promise<string[]> => {
+    await own.rotateKeys()
+    return own.certs.keys.map(({ kid }) => kid as string)
+  }
+  const first = await publish()
+  await seek()
+  const second = await publish()
+  await seek()
+  own.outage('error')
+  await seek()
+
+  const expected = [
+    { outcome: 'rotated', kids: first, reason: null },
+    { outcome: 'unchanged', kids: first, reason: null },
+    { outcome: 'rotated', kids: second, reason: null },
+    { outcome: 'failed', kids: second, reason: 'the answer\'s status is 500' }
+  ].map(rest => ({ url: `${own.domain}/cdn-cgi/access/certs`, ...rest }))
+  t.strictSame(heard.map(({ duration, ...rest }) => rest), expected)
+  t.ok(heard.every(({ duration }) => duration >= 0))
+})
+
+t.test('no message has a token or a claim in it', async t => {
+  const heard: unknown[] = [on(t, channels.verify), on(t, channels.refusal), on(t, channels.refresh)]
+  const app = createApp(t)
+  app.register(cfAccess, { ...options, policy: { include: { email: 'bob@acme.com' } } })
+  app.get('/', async () => 'in')
+  const token = alice({ secret: 'shibboleth' })
+  await app.inject({ url: `/?token=${token}`, headers: bearing(token) })
+  const text = JSON.stringify(heard)
+  t.match(text, 'FST_CF_ACCESS_FORBIDDEN')
+  for (const secret of [...token.split('.'), 'alice', 'acme.com', 'shibboleth', AUD]) t.notMatch(text, secret)
+})
+
+t.test('who stops listening hears no more', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, options)
+  app.get('/', async () => 'in')
+  const heard: unknown[] = []
+  const listener = (message: unknown): void => { heard.push(message) }
+  channels.verify.subscribe(listener)
+  await app.inject({ url: '/', headers: bearing(alice()) })
+  channels.verify.unsubscribe(listener)
+  await app.inject({ url: '/', headers: bearing(alice()) })
+  t.equal(heard.length, 1)
+})

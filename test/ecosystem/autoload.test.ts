@@ -1,0 +1,46 @@
+import { resolve } from 'node:path'
+import fastifyAutoload from '@fastify/autoload'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
+
+const team = await startTeam(t)
+const alice = team.userToken({ email: 'alice@acme.com', audience: AUD })
+const folder = (name: string): string => resolve(import.meta.dirname, '..', 'fixtures', 'autoload', name)
+
+Object.assign(process.env, { CF_ACCESS_TEAM_DOMAIN: team.domain, CF_ACCESS_AUD: AUD })
+
+async function isGuarded (t: Test, app: FastifyInstance, path: string): Promise<void> {
+  t.equal((await app.inject(path)).statusCode, 401, `nobody at ${path}`)
+  t.equal((await app.inject({ url: path, headers: bearing(alice) })).body, 'user', `alice at ${path}`)
+}
+
+t.test('loaded from a folder of plugins, with autoConfig, it guards the routes of the others', async t => {
+  const app = createApp(t)
+  app.register(fastifyAutoload, { dir: folder('plugins') })
+  app.register(fastifyAutoload, { dir: folder('routes'), ignorePattern: /cf-access/ })
+  await isGuarded(t, app, '/')
+  await isGuarded(t, app, '/admin')
+})
+
+t.test('loaded from a folder of routes it guards that folder\'s paths', async t => {
+  const app = createApp(t)
+  app.register(fastifyAutoload, { dir: folder('routes') })
+  await isGuarded(t, app, '/admin')
+  t.equal((await app.inject('/admin/unknown')).statusCode, 401)
+  t.equal((await app.inject('/')).body, 'nobody')
+})
+
+t.test('a prefix in its autoConfig is the path it guards', async t => {
+  const app = createApp(t)
+  app.register(fastifyAutoload, { dir: folder('prefixed') })
+  app.register(fastifyAutoload, { dir: folder('routes'), ignorePattern: /cf-access/ })
+  await isGuarded(t, app, '/admin')
+  t.equal((await app.inject('/')).body, 'nobody')
+})
+
+t.test('options meant for every plugin of a folder stop the start rather than being passed over', async t => {
+  const app = createApp(t)
+  app.register(fastifyAutoload, { dir: folder('plugins'), options: { audiance: 'a typo' } })
+  await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"audiance".*"audience"/ })
+})
