@@ -4,6 +4,7 @@ import { readMachineDetails, readUserDetails, type CfAccessDetails } from './det
 import { IdentityUnavailableError, TokenInvalidError } from './errors.js'
 import { explain, fetchBounded, type Answer, type Fetch } from './fetch-bounded.js'
 import type { CfAccessIdentity } from './identity.js'
+import { TokenMap, type Kept } from './token-map.js'
 
 /** How answers about identities are got and kept. */
 export interface DetailsSettings {
@@ -29,7 +30,7 @@ export class IdentityEndpoint {
   readonly #url: string
   readonly #fetch: Fetch
   readonly #settings: DetailsSettings
-  readonly #known: LRUCache<string, Known>
+  readonly #known: TokenMap<Known>
   readonly #underway = new Map<string, Promise<Known>>()
   readonly #closing = new AbortController()
 
@@ -37,7 +38,7 @@ export class IdentityEndpoint {
     this.#url = url
     this.#fetch = fetch
     this.#settings = settings
-    this.#known = new LRUCache({ max: settings.max })
+    this.#known = new TokenMap(new LRUCache<number, Kept<Known>>({ max: settings.max }))
   }
 
   /**

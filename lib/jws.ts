@@ -23,13 +23,17 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * @throws {TokenInvalidError} for anything else.
  */
 export function readJws (token: string): UnverifiedJws {
-  if (typeof token !== 'string' || token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
-  const [header, payload, signature, ...more] = token.split('.', 4)
-  if (!header || !payload || !signature || more.length > 0) throw new TokenInvalidError('malformed')
-  const kid = readKid(readJsonObject(header))
+  if (token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
+  const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
+  if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
+  if (header !== passed.header) passed = { header, kid: readKid(readJsonObject(header)) }
+  const { kid } = passed
   readBytes(signature)
   return { kid, payload: readJsonObject(payload) }
 }
+
+// Tokens of one key have one header, to the letter, so it need not be read again for each of them.
+let passed = { header: '', kid: '' }
 
 function readKid (header: Readonly<Record<string, unknown>>): string {
   if (header['alg'] !== 'RS256') throw new TokenInvalidError('algorithm')

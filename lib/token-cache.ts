@@ -1,6 +1,7 @@
 /** Verified tokens remembered, so that a token costs one verification and then next to nothing. */
 import { LRUCache } from 'lru-cache'
 import type { CfAccessIdentity } from './identity.js'
+import { TokenMap, type Kept } from './token-map.js'
 
 interface Entry {
   readonly identity: CfAccessIdentity
@@ -11,13 +12,13 @@ interface Entry {
 // Access keeps its tokens under the 4 KB a cookie may have. A longer one is verified each time, which bounds the memory.
 const MAX_TOKEN_LENGTH = 4096
 
-/** Bounded, least recently used out first. Keyed on the whole token: a part of one could be shared by another. */
+/** Bounded, least recently used out first. */
 export class TokenCache {
-  readonly #entries: LRUCache<string, Entry>
+  readonly #entries: TokenMap<Entry>
 
   /** @param max how many tokens are kept at most */
   constructor (max: number) {
-    this.#entries = new LRUCache({ max })
+    this.#entries = new TokenMap(new LRUCache<number, Kept<Entry>>({ max }))
   }
 
   /** The identity this token was verified to, while it is good. */

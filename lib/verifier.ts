@@ -10,6 +10,7 @@ import { identify, isFrom, type CfAccessIdentity, type Voucher } from './identit
 import { readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from './key-set.js'
 import { TokenCache } from './token-cache.js'
+import { TokenMap } from './token-map.js'
 
 /** How a registration's tokens are verified. */
 export interface VerifierSettings extends ClaimRules {
@@ -26,7 +27,7 @@ export class Verifier implements Voucher {
   readonly #endpoint: IdentityEndpoint
   readonly #recheck: number
   readonly #cache: TokenCache | null
-  readonly #underway = new Map<string, Promise<CfAccessIdentity>>()
+  readonly #underway = new TokenMap<Promise<CfAccessIdentity>>(new Map())
   #version = 0
 
   constructor (settings: VerifierSettings, keySet: KeySet, endpoint: IdentityEndpoint) {
@@ -62,6 +63,7 @@ export class Verifier implements Voucher {
   }
 
   #answer (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
+    if (typeof token !== 'string') throw new TokenInvalidError('malformed')
     const now = Date.now()
     const identity = this.#remembered(token, now) ?? this.#verifyOnce(token, now)
     return this.#recheck === Infinity ? identity : this.#confirm(identity, token)

@@ -11,7 +11,7 @@ export function median (values) {
 }
 
 /**
- * One table a figure. Ratios are to the contestant's own baseline in the same round.
+ * One table a figure. Ratios are to the contestant's own baseline in the same turn.
  * @param {string} title
  * @param {import('./rounds.js').Figures} figures
  * @param {import('./contestants/index.js').Contestant[]} contestants
@@ -19,7 +19,7 @@ export function median (values) {
 export function compare (title, figures, contestants) {
   return [...figures].map(([figure, samples]) => {
     const counted = [...samples.values()].flat().some(({ verifications }) => verifications !== undefined)
-    const heads = ['', 'CPU µs a request, median', 'best', '× open route', 'added µs', 'requests/s, median', 'best', ...counted ? ['verifications'] : []]
+    const heads = ['', 'CPU µs a request, median', 'best', '× open route, median', 'best to best', 'added µs', 'requests/s, median', 'best', ...counted ? ['verifications'] : []]
     return table(`${title}${figure}`, heads, contestants.map(contestant => row(contestant, samples, counted)))
   }).join('\n')
 }
@@ -35,14 +35,15 @@ function row ({ file, title, baseline }, samples, counted) {
   const cpu = own.map(sample => sample.cpu)
   const rate = own.map(sample => sample.rate)
   const times = median(own.map((sample, i) => sample.cpu / open[i].cpu))
+  const toBest = Math.min(...cpu) / Math.min(...open.map(sample => sample.cpu))
   const added = median(own.map((sample, i) => sample.cpu - open[i].cpu))
   const verifications = median(own.map(sample => sample.verifications ?? 0))
-  return [title, median(cpu).toFixed(1), Math.min(...cpu).toFixed(1), times.toFixed(2), added.toFixed(1),
+  return [title, median(cpu).toFixed(1), Math.min(...cpu).toFixed(1), times.toFixed(2), toBest.toFixed(2), added.toFixed(1),
     median(rate).toFixed(0), Math.max(...rate).toFixed(0), ...counted ? [verifications.toFixed(1)] : []]
 }
 
 /**
- * One table of what each figure adds to the CPU time of a request, compared in the same round.
+ * One table of what each figure adds to the CPU time of a request, compared in the same turn.
  * @param {string} title
  * @param {import('./rounds.js').Figures} figures
  * @param {import('./contestants/index.js').Contestant[]} contestants

@@ -4,31 +4,59 @@ import { withServer } from './servers.js'
 /**
  * @typedef {import('./contestants/index.js').Contestant} Contestant
  * @typedef {import('./load.js').Sample} Sample
- * @typedef {Map<string, Map<string, Sample[]>>} Figures by figure, then by contestant, a sample each round
+ * @typedef {import('./servers.js').Server} Server
+ * @typedef {Map<string, Map<string, Sample[]>>} Figures by figure, then by contestant, a sample each turn
+ * @typedef {{ turn: number, turns: number, seconds: number }} Turn which of how many, and how long it is to take
  * @typedef {object} Bench
  * @property {number} rounds
- * @property {number} seconds of load for one sample
+ * @property {number} seconds of load for each contestant in each round, once it is warm
  * @property {import('./access.js').Access} access
  */
 
+// Short, so that what is compared was measured within a few seconds.
+const TURNS = 8
+
 /**
+ * In each round every contestant has a fresh server. They are warmed one after the other, and then asked in turns.
  * @param {Bench} bench
  * @param {Contestant[]} contestants
  * @param {import('./servers.js').ServerOptions} options
- * @param {(server: import('./servers.js').Server, contestant: Contestant) => Promise<Record<string, Sample>>} measure
+ * @param {(server: Server, contestant: Contestant) => Promise<unknown>} warm
+ * @param {(server: Server, contestant: Contestant, turn: Turn) => Promise<Record<string, Sample>>} measure
  * @returns {Promise<Figures>}
  */
-export async function inTurns ({ rounds, access }, contestants, options, measure) {
+export async function inTurns ({ rounds, seconds, access }, contestants, options, warm, measure) {
   const figures = new Map()
   for (let round = 0; round < rounds; round++) {
-    for (const contestant of contestants) {
-      const samples = await withServer(contestant.file, access.certsUrl, options, server => measure(server, contestant))
-      for (const [figure, sample] of Object.entries(samples)) add(figures, figure, contestant.file, sample)
-      process.stderr.write('.')
-    }
+    await withServers(contestants.map(({ file }) => file), access.certsUrl, options, async servers => {
+      for (const [i, contestant] of contestants.entries()) await warm(servers[i], contestant)
+      for (let turn = 0; turn < TURNS; turn++) {
+        // To and fro, so that nobody always comes first.
+        const order = [...contestants.entries()]
+        for (const [i, contestant] of turn % 2 === 0 ? order : order.reverse()) {
+          const samples = await measure(servers[i], contestant, { turn, turns: TURNS, seconds: seconds / TURNS })
+          for (const [figure, sample] of Object.entries(samples)) add(figures, figure, contestant.file, sample)
+        }
+        process.stderr.write('.')
+      }
+    })
   }
   process.stderr.write('\n')
   return figures
+}
+
+/**
+ * @template T
+ * @param {string[]} files
+ * @param {string} certsUrl
+ * @param {import('./servers.js').ServerOptions} options
+ * @param {(servers: Server[]) => Promise<T>} use
+ * @param {Server[]} [running]
+ * @returns {Promise<T>}
+ */
+async function withServers ([file, ...others], certsUrl, options, use, running = []) {
+  if (file === undefined) return use(running)
+  return withServer(file, certsUrl, options, server => withServers(others, certsUrl, options, use, [...running, server]))
 }
 
 /** @param {Figures} figures @param {string} figure @param {string} contestant @param {Sample} sample */

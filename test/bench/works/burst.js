@@ -6,18 +6,19 @@ import { compare } from '../report.js'
 import { inTurns } from '../rounds.js'
 
 const REQUESTS = 200
-const BURSTS = 20
+const BURSTS = 24
 
 /** @param {import('../rounds.js').Bench} bench */
 export async function burst (bench) {
   const [first, ...tokens] = bench.access.tokens(1 + 2 * BURSTS)
-  const figures = await inTurns(bench, contestants, { counting: true }, async server => {
-    const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
-    await together(server, agent, [first, ...tokens.slice(0, BURSTS)])
-    const sample = await together(server, agent, tokens.slice(BURSTS))
-    agent.destroy()
-    return { '200 requests at once with one new token': sample }
-  })
+  const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
+  const figures = await inTurns(bench, contestants, { counting: true },
+    server => together(server, agent, [first, ...tokens.slice(0, BURSTS)]),
+    async (server, _, { turn, turns }) => {
+      const share = tokens.slice(BURSTS + BURSTS * turn / turns, BURSTS + BURSTS * (turn + 1) / turns)
+      return { '200 requests at once with one new token': await together(server, agent, share) }
+    })
+  agent.destroy()
   return compare('Burst: ', figures, contestants)
 }
 

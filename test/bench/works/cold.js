@@ -8,9 +8,11 @@ import { inTurns } from '../rounds.js'
 export async function cold (bench) {
   const count = Math.round(4000 * bench.seconds)
   const headers = bench.access.tokens(2 * count).map(bearing)
-  const figures = await inTurns(bench, contestants, {}, async server => {
-    await load(server, headers.slice(0, count), { admitted: true })
-    return { 'every token is new': await load(server, headers.slice(count), { admitted: true }) }
-  })
+  const figures = await inTurns(bench, contestants, {},
+    server => load(server, headers.slice(0, count), { admitted: true }),
+    async (server, _, { turn, turns }) => {
+      const share = headers.slice(count + count * turn / turns, count + count * (turn + 1) / turns)
+      return { 'every token is new': await load(server, share, { admitted: true }) }
+    })
   return compare('Cold: ', figures, contestants)
 }

@@ -10,18 +10,22 @@ const ALL = [contestants[0], closed, ...contestants.slice(1)]
 // More than a cache of errors would keep by default.
 const COUNT = 2000
 
+/**
+ * @typedef {import('../rounds.js').Server} Server
+ * @typedef {import('../rounds.js').Contestant} Contestant
+ */
+
 /** @param {import('../rounds.js').Bench} bench */
 export async function refused (bench) {
   const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, headers: tokens.map(bearing) }))
-  const figures = await inTurns(bench, ALL, {}, async (server, { file, baseline }) => {
+  const ask = async (/** @type {Server} */ server, /** @type {Contestant} */ { file, baseline }, /** @type {number} */ seconds) => {
     const samples = {}
-    const admitted = file === baseline
-    for (const { kind, headers } of kinds) {
-      await load(server, headers, { admitted, seconds: bench.seconds / 4 })
-      samples[kind] = await load(server, headers, { admitted, seconds: bench.seconds })
-    }
+    for (const { kind, headers } of kinds) samples[kind] = await load(server, headers, { admitted: file === baseline, seconds })
     return samples
-  })
+  }
+  const figures = await inTurns(bench, ALL, {},
+    (server, contestant) => ask(server, contestant, bench.seconds / 4),
+    (server, contestant, { seconds }) => ask(server, contestant, seconds))
   return [
     matrix('Refused: CPU µs a request, over those of a closed route', figures, ALL.slice(1), ({ baseline }) => baseline === 'open' ? closed.file : baseline),
     compare('Refused: ', figures, ALL)

@@ -7,9 +7,8 @@ import { inTurns } from '../rounds.js'
 /** @param {import('../rounds.js').Bench} bench */
 export async function warm (bench) {
   const headers = bench.access.tokens(300).map(bearing)
-  const figures = await inTurns(bench, contestants, {}, async server => {
-    await load(server, headers, { admitted: true, seconds: bench.seconds })
-    return { '300 people over and over': await load(server, headers, { admitted: true, seconds: bench.seconds }) }
-  })
+  const figures = await inTurns(bench, contestants, {},
+    server => load(server, headers, { admitted: true, seconds: bench.seconds }),
+    async (server, _, { seconds }) => ({ '300 people over and over': await load(server, headers, { admitted: true, seconds }) }))
   return compare('Warm: ', figures, contestants)
 }
