@@ -5,6 +5,8 @@ import { TokenInvalidError } from './errors.js'
 export interface UnverifiedJws {
   readonly kid: string
   readonly payload: Readonly<Record<string, unknown>>
+  /** As it came: {@link readBytes} is for those whose payload passes. */
+  readonly signature: string
 }
 
 // Node refuses header blocks over 16 KiB by default, so no longer token can come with a request.
@@ -28,8 +30,7 @@ export function readJws (token: string): UnverifiedJws {
   if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
   if (header !== passed.header) passed = { header, kid: readKid(readJsonObject(header)) }
   const { kid } = passed
-  readBytes(signature)
-  return { kid, payload: readJsonObject(payload) }
+  return { kid, payload: readJsonObject(payload), signature }
 }
 
 // Tokens of one key have one header, to the letter, so it need not be read again for each of them.
@@ -69,8 +70,11 @@ function parseJson (part: string): unknown {
   }
 }
 
-/** Canonical base64url alone: blanks, padding or stray last bits would give one token many spellings. */
-function readBytes (part: string): Buffer {
+/**
+ * Decodes canonical base64url alone: blanks, padding or stray last bits would give one token many spellings.
+ * @throws {TokenInvalidError} for anything else.
+ */
+export function readBytes (part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url')
   if (bytes.toString('base64url') !== part) throw new TokenInvalidError('malformed')
   return bytes

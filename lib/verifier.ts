@@ -7,7 +7,7 @@ import type { CfAccessDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
 import type { IdentityEndpoint } from './identity-endpoint.js'
 import { identify, isFrom, type CfAccessIdentity, type Voucher } from './identity.js'
-import { readJws, type UnverifiedJws } from './jws.js'
+import { readBytes, readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from './key-set.js'
 import { TokenCache } from './token-cache.js'
 import { TokenMap } from './token-map.js'
@@ -101,6 +101,7 @@ export class Verifier implements Voucher {
     const jws = readJws(token)
     // What its claims tell against a token costs no signature check, nor a question for keys.
     checkClaims(jws.payload, this.#rules, now)
+    readBytes(jws.signature)
     const verified = this.#verify(token, jws).finally(() => this.#underway.delete(token))
     this.#underway.set(token, verified)
     return verified
