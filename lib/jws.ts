@@ -5,7 +5,7 @@ import { TokenInvalidError } from './errors.js'
 export interface UnverifiedJws {
   readonly kid: string
   readonly payload: Readonly<Record<string, unknown>>
-  /** As it came: {@link readBytes} is for those whose payload passes. */
+  /** As it came, its spelling not checked yet: {@link readBytes}. */
   readonly signature: string
 }
 
@@ -20,6 +20,9 @@ const FOREIGN_HEADERS = ['crit', 'b64', 'zip', 'cty']
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+// Tokens of one key have one header, to the letter, so the last that passed need not be read again.
+let passed = { header: '', kid: '' }
+
 /**
  * Reads a compact JWS that could be one of Access's: RS256, with a `kid`, its payload a JSON object.
  * @throws {TokenInvalidError} for anything else.
@@ -29,12 +32,8 @@ export function readJws (token: string): UnverifiedJws {
   const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
   if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
   if (header !== passed.header) passed = { header, kid: readKid(readJsonObject(header)) }
-  const { kid } = passed
-  return { kid, payload: readJsonObject(payload), signature }
+  return { kid: passed.kid, payload: readJsonObject(payload), signature }
 }
-
-// Tokens of one key have one header, to the letter, so it need not be read again for each of them.
-let passed = { header: '', kid: '' }
 
 function readKid (header: Readonly<Record<string, unknown>>): string {
   if (header['alg'] !== 'RS256') throw new TokenInvalidError('algorithm')

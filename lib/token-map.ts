@@ -1,4 +1,4 @@
-/** Values by token, found without reading the whole of it. */
+/** Values by token, found without hashing the whole of it. */
 
 /** A token and what is kept for it. */
 export interface Kept<Value> {
@@ -54,6 +54,6 @@ const MARK_LENGTH = 8
 function markOf (token: string): number {
   const end = token.length - 1
   let mark = 0
-  for (let i = Math.max(0, end - MARK_LENGTH); i < end; i++) mark = Math.imul(mark, 67) + token.charCodeAt(i) | 0
+  for (let i = Math.max(0, end - MARK_LENGTH); i < end; i++) mark = (Math.imul(mark, 67) + token.charCodeAt(i)) | 0
   return mark
 }

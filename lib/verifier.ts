@@ -101,6 +101,7 @@ export class Verifier implements Voucher {
     const jws = readJws(token)
     // What its claims tell against a token costs no signature check, nor a question for keys.
     checkClaims(jws.payload, this.#rules, now)
+    // In one spelling only. Checked here, since most tokens that are refused are refused by their claims.
     readBytes(jws.signature)
     const verified = this.#verify(token, jws).finally(() => this.#underway.delete(token))
     this.#underway.set(token, verified)

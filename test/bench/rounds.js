@@ -46,6 +46,16 @@ export async function inTurns ({ rounds, seconds, access }, contestants, options
 }
 
 /**
+ * The part of a list that is a turn's, for what may be used once.
+ * @template T
+ * @param {T[]} list
+ * @param {Turn} turn
+ */
+export function shareOf (list, { turn, turns }) {
+  return list.slice(list.length * turn / turns, list.length * (turn + 1) / turns)
+}
+
+/**
  * @template T
  * @param {string[]} files
  * @param {string} certsUrl

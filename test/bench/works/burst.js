@@ -3,7 +3,7 @@ import { Agent, get } from 'node:http'
 import { contestants } from '../contestants/index.js'
 import { bearing } from '../load.js'
 import { compare } from '../report.js'
-import { inTurns } from '../rounds.js'
+import { inTurns, shareOf } from '../rounds.js'
 
 const REQUESTS = 200
 const BURSTS = 24
@@ -14,10 +14,7 @@ export async function burst (bench) {
   const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
   const figures = await inTurns(bench, contestants, { counting: true },
     server => together(server, agent, [first, ...tokens.slice(0, BURSTS)]),
-    async (server, _, { turn, turns }) => {
-      const share = tokens.slice(BURSTS + BURSTS * turn / turns, BURSTS + BURSTS * (turn + 1) / turns)
-      return { '200 requests at once with one new token': await together(server, agent, share) }
-    })
+    async (server, _, turn) => ({ '200 requests at once with one new token': await together(server, agent, shareOf(tokens.slice(BURSTS), turn)) }))
   agent.destroy()
   return compare('Burst: ', figures, contestants)
 }

@@ -2,7 +2,7 @@
 import { contestants } from '../contestants/index.js'
 import { bearing, load } from '../load.js'
 import { compare } from '../report.js'
-import { inTurns } from '../rounds.js'
+import { inTurns, shareOf } from '../rounds.js'
 
 /** @param {import('../rounds.js').Bench} bench */
 export async function cold (bench) {
@@ -10,9 +10,6 @@ export async function cold (bench) {
   const headers = bench.access.tokens(2 * count).map(bearing)
   const figures = await inTurns(bench, contestants, {},
     server => load(server, headers.slice(0, count), { admitted: true }),
-    async (server, _, { turn, turns }) => {
-      const share = headers.slice(count + count * turn / turns, count + count * (turn + 1) / turns)
-      return { 'every token is new': await load(server, share, { admitted: true }) }
-    })
+    async (server, _, turn) => ({ 'every token is new': await load(server, shareOf(headers.slice(count), turn), { admitted: true }) }))
   return compare('Cold: ', figures, contestants)
 }
