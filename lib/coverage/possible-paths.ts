@@ -16,7 +16,7 @@ const MAX_LENGTH = 2048
 const MAX_WORK = 12_288
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
-const MAX_FORMS = 24
+const MAX_FORMS = 48
 
 /** How many segments of a form can be read in more than one way. */
 const MAX_ODD = 16
@@ -43,10 +43,12 @@ function expand (forms: Set<string>): ReadonlySet<string> | null {
   let work = 0
   for (const form of forms) {
     work += form.length
-    if (work > MAX_WORK || forms.size > MAX_FORMS || isAmbiguous(form)) return null
-    const normal = normalize(form, paths)
-    if (normal === null) return null
-    forms.add(decode(form, ENCODED)).add(decode(form, ENCODED_BUT_SEPARATORS)).add(normal).add(withoutAuthority(form))
+    if (work > MAX_WORK || forms.size > MAX_FORMS || MANGLED.test(form)) return null
+    for (const step of STEPS) forms.add(step(form))
+    const reading = readLeniently(form)
+    if (reading === null) return null
+    forms.add(reading.normal)
+    for (const path of reading.paths) paths.add(path)
   }
   return paths
 }
@@ -57,76 +59,111 @@ function isDecodedBy (decodings: number, text: string): boolean {
   return decoded === text || (decodings > 0 && isDecodedBy(decodings - 1, decoded))
 }
 
-const BLANKS = /[\s\p{Cc}]+/gu
-const LEADING_DOT = /(?:^|[/\\])[\s\p{Cc}]*\./u
-const OVERLONG = /%c[01]%[89ab]|%e0%[89]|%f0%8/
-
-/** Whether readers can find a dot segment in this form, or bytes that UTF-8 forbids (RFC 3629, section 10). */
-function isAmbiguous (form: string): boolean {
-  return (LEADING_DOT.test(form) && form.split(/[/\\]/).some(isDotSegment)) || OVERLONG.test(form)
-}
-
-function isDotSegment (segment: string): boolean {
-  return hasOnlyDots(segment) || hasOnlyDots(cutAt(segment, '\0'))
-}
-
-function hasOnlyDots (segment: string): boolean {
-  const name = cutAtMark(segment)
-  const dots = name.replace(BLANKS, '')
-  return dots === '.' || dots === '..' || (dots !== name && /^\.+$/.test(dots))
-}
-
-// Well-formed UTF-8 alone (RFC 3629, section 4); any other byte stays as it is written.
+// Well-formed UTF-8 alone (RFC 3629, section 4).
 const CHARACTER = [
   '%[0-7][\\da-f]', '%(?:c[2-9a-f]|d[\\da-f])%[89ab][\\da-f]', '%e0%[ab][\\da-f]%[89ab][\\da-f]',
   '%ed%[89][\\da-f]%[89ab][\\da-f]', '%e[1-9abcef](?:%[89ab][\\da-f]){2}', '%f0%[9ab][\\da-f](?:%[89ab][\\da-f]){2}',
   '%f[1-3](?:%[89ab][\\da-f]){3}', '%f4%8[\\da-f](?:%[89ab][\\da-f]){2}'
 ].join('|')
 const ENCODED = new RegExp(`(?:${CHARACTER})+`, 'gi')
-const ENCODED_BUT_SEPARATORS = new RegExp(`(?:(?!%2f|%5c)(?:${CHARACTER}))+`, 'gi')
+const ENCODED_BUT_SLASHES = new RegExp(`(?:(?!%2f)(?:${CHARACTER}))+`, 'gi')
+const STRAY_BYTE = new RegExp(`${CHARACTER}|%([89a-f][\\da-f])`, 'g')
+
+/** NUL, overlong UTF-8 (RFC 3629, section 10) and the encoding of one server alone: readers differ too much. */
+const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
+
+const AUTHORITY = /(?:(?<=^|[/\\])[a-z][a-z\d+.-]*:)?[/\\]{2,}[^/\\]*/
+const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
+
+/**
+ * What a reader can do to a form. No step makes a form longer, or comes back to an earlier one.
+ * A part that is like a leading authority becomes one where a server removes the path it is mounted at.
+ * @see RFC 3986, sections 2.1 and 4.2
+ */
+const STEPS: ReadonlyArray<(form: string) => string> = [
+  form => decode(form, ENCODED),
+  form => decode(form, ENCODED_BUT_SLASHES),
+  form => replaceStrayBytes(form, () => ''),
+  form => replaceStrayBytes(form, byte => String.fromCharCode(byte)),
+  form => form.replace(AUTHORITY, ''),
+  form => form.replace(SCHEME, ''),
+  // To some readers neither of these separates, as to a handler that has a parameter of its scope by itself.
+  form => form.replace(/(?:%2f|\\)[^/]*/, '_')
+]
 
 function decode (text: string, encoded: RegExp): string {
   return text.includes('%') ? text.replace(encoded, decodeURIComponent).toLowerCase() : text
 }
 
+/** Bytes that are no UTF-8: some readers drop them, others read them as Latin-1. */
+function replaceStrayBytes (text: string, replace: (byte: number) => string): string {
+  if (!text.includes('%')) return text
+  return text.replace(STRAY_BYTE, (match, hex?: string) => hex === undefined ? match : replace(parseInt(hex, 16)))
+}
+
+const SEPARATORS = /[/\\]/
+
+interface Reading {
+  /** The form with every segment in normal form. */
+  readonly normal: string
+  /**
+   * Its path, and the path above each segment that is not in normal form already: to a reader that keeps what
+   * {@link nameOf} drops from a segment, the segment is another one, which has no prefix of its own.
+   */
+  readonly paths: readonly string[]
+}
+
 /**
- * The form as the most lenient reader sees it.
- *
- * Adds its path. To a reader that keeps what {@link nameOf} drops from a segment, the segment is another one, which
- * has no prefix of its own; so the path above each such segment is added too.
- * @returns `null` for a form with too many of them
+ * Reads a form as the most lenient reader does.
+ * @returns `null` for a form with a dot segment, or with too many segments that are not in normal form
  */
-function normalize (form: string, paths: Set<string>): string | null {
+function readLeniently (form: string): Reading | null {
   const isFolded = fold(form) === form
   const normal: string[] = []
   const names: string[] = []
+  const paths: string[] = []
   let odd = 0
   for (const segment of form.split('/')) {
-    const parts = isFolded && !ODD.test(segment) ? [segment] : partsOf(isFolded ? segment : fold(segment))
+    const parts = isFolded && !ODD.test(segment) ? [segment] : partsOf(segment)
+    if (parts === null) return null
     if (parts.length > 1 || parts[0] !== segment) {
       odd += parts.length
       if (odd > MAX_ODD) return null
-      paths.add(`/${names.join('/')}`)
+      paths.push(pathOf(names))
     }
-    for (const part of parts) {
-      normal.push(part)
-      if (part !== '') names.push(part)
-    }
+    normal.push(...parts)
+    names.push(...parts.filter(name => name !== ''))
   }
-  paths.add(`/${names.join('/')}`)
-  return normal.join('/')
+  paths.push(pathOf(names))
+  return { normal: normal.join('/'), paths }
+}
+
+function pathOf (names: readonly string[]): string {
+  return `/${names.join('/')}`
+}
+
+/** The names that a segment is to the most lenient reader; `null` when one of them is a dot segment. */
+function partsOf (segment: string): readonly string[] | null {
+  const parts = fold(segment).split(SEPARATORS, MAX_ODD + 1)
+  return parts.some(isDotSegment) ? null : parts.map(nameOf)
 }
 
 /** A segment in normal form. */
 export function normalizeSegment (segment: string): string {
-  return partsOf(fold(segment.toLowerCase())).join('/')
+  return fold(segment.toLowerCase()).split(SEPARATORS).map(nameOf).join('/')
 }
 
-const ODD = /[;?#\\\s\p{Cc}]|\.$/u
+// What some reader drops or takes for an end, and dots at the end or alone.
+const ODD = /[;?#\\\s\p{Cc}\p{DI}]|\.$/u
+const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
+const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
 
-/** A folded segment as the most lenient reader sees it, with backslashes and folded slashes as separators. */
-function partsOf (segment: string): readonly string[] {
-  return segment.split(/[/\\]/, MAX_ODD + 1).map(nameOf)
+/** Whether a reader that drops blanks, or that cuts at a mark, resolves this segment (RFC 3986, section 5.2.4). */
+function isDotSegment (segment: string): boolean {
+  if (!segment.includes('.')) return false
+  const name = cutAtMark(segment)
+  const dots = name.replace(BLANKS, '')
+  return dots === '.' || dots === '..' || (dots !== name && /^\.+$/.test(dots))
 }
 
 /** Compatibility forms, then case by way of the upper case, where more letters meet. */
@@ -136,23 +173,18 @@ function fold (text: string): string {
 
 const PRINTABLE_ASCII = /^[ -~]*$/
 
-/** A segment up to its first `;`, `?`, `#` or NUL, without control characters, outer blanks and trailing dots. */
+/** A segment up to its first `;`, `?` or `#`, without invisible characters, outer blanks and trailing dots. */
 function nameOf (segment: string): string {
-  const name = cutAtMark(cutAt(segment, '\0')).replace(/\p{Cc}+/gu, '').trim()
+  const name = cutAtMark(segment).replace(INVISIBLE, '').trim()
   // Not by a regular expression, which would start again at each of a long row of dots.
   let end = name.length
   while (end > 0 && (name[end - 1] === '.' || name[end - 1]!.trim() === '')) end--
   return name.slice(0, end)
 }
 
-/** Without a leading `scheme://host` or `//host` (RFC 3986, section 4.2). */
-function withoutAuthority (text: string): string {
-  return text.replace(/^(?:[a-z][a-z0-9+.-]*:)?[/\\]{2,}[^/\\]*/, '')
-}
-
 /** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
 function withoutScheme (target: string): string {
-  return cutAt(/^[a-z]/.test(target) ? withoutAuthority(target) : target, '?')
+  return cutAt(SCHEME.test(target) ? target.replace(AUTHORITY, '') : target, '?')
 }
 
 function withoutTrailingSlash (path: string): string {
