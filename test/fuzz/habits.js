@@ -5,11 +5,11 @@ import path from 'node:path'
 /** @typedef {(text: string) => string} Habit */
 
 const BASE = 'http://upstream'
-const CONTROLS = /[\0-\x1f\x7f]/
-const ALL_CONTROLS = /[\0-\x1f\x7f]+/g
+const CONTROLS = /\p{Cc}+/gu
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu
 const NOT_ASCII = /[^\0-\x7f]/
 const RUNS = /(?:%[0-9a-f]{2})+/gi
+const BARE_PERCENT = /%(?![0-9a-f]{2})/i
 const OVERLONG = /%(?:c[01]|e0|f0|f[89a-d])/i
 
 /** The bytes of a text once its percent-encodings are undone. @param {string} text */
@@ -28,25 +28,27 @@ function bytesOf (text) {
   return bytes.subarray(0, length)
 }
 
-/** `decodeURIComponent`, and its argument where that is malformed. @param {string} text */
-function decodeOrKeep (text) {
+let remembered = { text: '', decoded: /** @type {string | null} */ (null) }
+
+/** `decodeURIComponent`; null where the text is malformed. Exceptions are what costs most in all of this. @param {string} text */
+function decodeStrictly (text) {
+  if (text === remembered.text) return remembered.decoded
+  let decoded = null
   try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
+    if (!BARE_PERCENT.test(text)) decoded = decodeURIComponent(text)
+  } catch {}
+  remembered = { text, decoded }
+  return decoded
 }
 
 /** As `querystring.unescape`, Go, Python and Java decode: malformed bytes become U+FFFD. @type {Habit} */
 function decode (text) {
-  if (!text.includes('%')) return text
-  const decoded = decodeOrKeep(text)
-  return decoded === text ? bytesOf(text).toString() : decoded
+  return text.includes('%') ? decodeStrictly(text) ?? bytesOf(text).toString() : text
 }
 
 /** Decodes what is well-formed and keeps the rest as text. @type {Habit} */
 function decodeWellFormed (text) {
-  return text.includes('%') ? text.replace(RUNS, decodeOrKeep) : text
+  return text.includes('%') ? decodeStrictly(text) ?? text.replace(RUNS, run => decodeStrictly(run) ?? run) : text
 }
 
 /** Decodes byte by byte, and knows nothing of UTF-8: only ASCII comes out. @type {Habit} */
@@ -66,7 +68,7 @@ function asCharacter (code) {
 
 /** Keeps `%2f`, `%3b`, `%3f`, `%23` and others. @type {Habit} */
 function decodeUri (text) {
-  if (!text.includes('%')) return text
+  if (!text.includes('%') || BARE_PERCENT.test(text)) return text
   try {
     return decodeURI(text)
   } catch {
@@ -79,7 +81,10 @@ function unescapeLatin (text) {
   return text.includes('%') ? unescape(text) : text
 }
 
-/** A UTF-8 decoder that accepts more bytes than a character needs: `%c0%af` is a slash (CVE-2000-0884, CVE-2008-2938). @type {Habit} */
+/**
+ * A UTF-8 decoder that accepts more bytes than a character needs: `%c0%af` is a slash (CVE-2000-0884, CVE-2008-2938).
+ * @type {Habit}
+ */
 function decodeOverlong (text) {
   if (!OVERLONG.test(text)) return text
   const bytes = bytesOf(text)
@@ -129,7 +134,8 @@ const cutAt = delimiter => text => {
 
 /** Windows forgets dots and blanks at the end of a name. @type {Habit} */
 function trimNames (text) {
-  return /[. ](?:\/|$)/.test(text) ? text.replace(/[^/]+/g, name => /^\.{1,2}$/.test(name) ? name : name.replace(/[. ]+$/, '')) : text
+  if (!/[. ](?:\/|$)/.test(text)) return text
+  return text.replace(/[^/]+/g, name => /^\.{1,2}$/.test(name) ? name : name.replace(/[. ]+$/, ''))
 }
 
 /** @type {Habit} */
@@ -145,7 +151,7 @@ export const HABITS = [
   ['posix.normalize', normalizePosix],
   ['lower case', text => text.toLowerCase()],
   ['NFKC', text => NOT_ASCII.test(text) ? text.normalize('NFKC') : text],
-  ['drop controls', text => CONTROLS.test(text) ? text.replace(ALL_CONTROLS, '') : text],
+  ['drop controls', text => text.replace(CONTROLS, '')],
   ['drop parameters', text => text.includes(';') ? text.replace(/;[^/]*/g, '') : text],
   ['cut at ;', cutAt(/;/)],
   ['cut at NUL', cutAt(/\0/)],

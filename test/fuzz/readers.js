@@ -44,12 +44,13 @@ export function findReader (starts, isLanding, depth = 3) {
     const end = texts.length
     for (; from < end; from++) {
       const text = /** @type {string} */ (texts[from])
+      if (isHopeless(text)) continue
       for (const [name, habit] of HABITS) {
         const read = habit(text)
-        if (read === text || seen.has(read)) continue
+        if (read === text) continue
         if (isLanding(read)) return `${spell(from)} > ${name}`
+        if (isLast || seen.has(read)) continue
         seen.add(read)
-        if (isLast) continue
         texts.push(read)
         steps.push(name)
         origins.push(from)
@@ -57,6 +58,11 @@ export function findReader (starts, isLanding, depth = 3) {
     }
   }
   return null
+}
+
+/** No habit joins letters that something visible parts, so what is spelled plainly has to be there. @param {string} text */
+function isHopeless (text) {
+  return !text.includes('admin') && !/[^ -$&-@[-~]/.test(text)
 }
 
 const AUTHORITY = /^(?:[a-z][a-z\d+.-]*:)?\/\/[^/]*/i

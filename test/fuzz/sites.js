@@ -213,7 +213,7 @@ export const SITES = Object.keys(MOUNTS).flatMap(mount => Object.keys(KINDS).fla
  * @returns {Promise<{ port: number, close: () => Promise<void> }>}
  */
 export async function startSite ({ router, kind, mount, protocol }, guards, world) {
-  const app = /** @type {App} */ (Fastify({ ...ROUTERS[router], ...(protocol === 'HTTP/2' ? { http2: true } : {}) }))
+  const app = /** @type {App} */ (Fastify(/** @type {object} */ ({ ...ROUTERS[router], http2: protocol === 'HTTP/2' })))
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set()
   app.server.on('connection', socket => sockets.add(socket.on('close', () => sockets.delete(socket))))

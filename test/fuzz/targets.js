@@ -23,7 +23,16 @@ const LOOKALIKES = /** @type {Readonly<Record<string, readonly string[]>>} */ ({
 
 const CONTROLS = ['\t', '\n', '\r', '\0', '\x01', '\x1f', '\x7f', '\x0b']
 const IGNORABLE = ['\u00ad', '\u200b', '\u200d', '\ufeff', '\u034f', '\u2060', '\ufe0f']
-const SEPARATORS = ['\\', '//', '/./', '/x/../', '/.//', '\\\\', '/;/', '/;x=1/', '/ /', '///', '/x/..;/', '/x/.. /', '/x/..\t/', '/\t/', '/.;/', '℀/../', '/…/../']
+const SEPARATORS = [
+  '\\', '//', '/./', '/x/../', '/.//', '\\\\', '/;/', '/;x=1/', '/ /', '///', '/x/..;/', '/x/.. /', '/x/..\t/', '/\t/',
+  '/.;/', '℀/../', '/…/../'
+]
+const ENDS = ['', ';', ';x', '.', ' ', '\0', '\u00a0', '?', '#', '\t', ';=', '. ', '..', '\u3000']
+const BEGINNINGS = [' ', '\t', '\0', ';', '.', './', ';/', '/', '//host/']
+const DOTS = [
+  'x/../', './', '%2e/', 'x/%2e%2e/', 'x/..%2f', 'x%2f../', '.%2e/x/', '..;/', '..%3b/', '.%09./', '..%00/', '..%20/',
+  '..%23/'
+]
 const BEFORE = ['', '', '', '/x/..', '/public/..', '/a/b/../..', '//host', '//host/', '/', '/.', '/;', '/..', '/a%2fb/..', '/a%2fb/../..', 'http://any', 'HTTP://u:p@any:80', 'http://any?', 'http://any#',
   'x://any', '/x;', '/x;/..', '/...', '/x/...', '/ ', '//;', '/ /host', '/./host', '/x/..//host', '/a\\b/..', '/x?/..', '/x#/..', '/%', '/%zz', '/%ff/..', '/é', '//host\\', '/:x', '/x:/..', '/http:/', '/http://any',
   '/http:/any', '/;/any', '///', '/\\host', '\\/host', '/x/./..', '/%2e%2e', '/administrator/..', '/b', '/b/..', '/files/../..', '/x/y/z/../../..', '//a//b', '//../x', '/%2f', '/%2fhost', '/%5c%5chost']
@@ -59,13 +68,15 @@ const TRICKS = [
   (character, random) => encode(random.pick(LOOKALIKES[character] ?? [character]), random),
   (character, random) => character + encode(random.pick(CONTROLS), random),
   (character, random) => character + encode(random.pick(random.chance(0.5) ? ['\t', '\n', '\r'] : IGNORABLE), random),
-  (character, random) => character === '/' ? encode(random.pick(['', ';', ';x', '.', ' ', '\0', '\u00a0', '?', '#', '\t', ';=', '. ', '..', '\u3000']), random) + character : character,
-  (character, random) => character === '/' ? character + encode(random.pick([' ', '\t', '\0', ';', '.', './', ';/', '/', '//host/']), random) : character,
+  (character, random) => character === '/' ? encode(random.pick(ENDS), random) + character : character,
+  (character, random) => character === '/' ? character + encode(random.pick(BEGINNINGS), random) : character,
   (character, random) => nest(overlong(character, random), random),
   (character, random) => random.pick([`%u00${hex(character.charCodeAt(0), random)}`, character]),
-  (character, random) => nest(`%${hex(random.pick(/** @type {Readonly<Record<string, number[]>>} */ ({ a: [0xaa], o: [0xba] })[character] ?? [character.charCodeAt(0) & 0xff]), random)}`, random),
-  (character, random) => character === '%' ? character : `%%3${hex(character.charCodeAt(0), random)[0]}${hex(character.charCodeAt(0), random)[1]}`,
-  (character, random) => character === '/' ? '/' + random.pick(['x/../', './', '%2e/', 'x/%2e%2e/', 'x/..%2f', 'x%2f../', '.%2e/x/', '..;/', '..%3b/', '.%09./', '..%00/', '..%20/', '..%23/']) : character
+  // `%aa` is a feminine ordinal in Latin-1, and an `a` by NFKC.
+  (character, random) => nest(`%${hex(character === 'a' ? 0xaa : character.charCodeAt(0) & 0xff, random)}`, random),
+  // An encoding of which only a digit is encoded: `%%36%31`.
+  (character, random) => `%${encode(hex(character.charCodeAt(0) & 0x7f, random), random)}`,
+  (character, random) => character === '/' ? '/' + random.pick(DOTS) : character
 ]
 
 /** @type {Trick} */
@@ -118,11 +129,14 @@ function overlong (character, random) {
 
 /** What HTTP does not carry raw is encoded once. @param {string} text @param {Random} random */
 function sendable (text, random) {
-  const target = text.toWellFormed().replace(/[^\x21-\x7e]+/g, raw => [...Buffer.from(raw)].map(byte => `%${hex(byte, random)}`).join(''))
+  const target = text.replace(/[^\x21-\x7e]+/g, raw => [...Buffer.from(raw)].map(byte => `%${hex(byte, random)}`).join(''))
   return /^(?:\/|[a-z][a-z\d+.-]*:\/\/)/i.test(target) ? target : `/${target}`
 }
 
-const WORDS = ['files', 'public', 'wiki', 'search', 'x', 'administrator', 'admi', 'admins', 'my-admin', 'api', 'v1', 'index.html', 'app.min.js', '.well-known', '_next', '2024', 'ADMIN2', 'café', 'naïve', '日本語', 'Ünïcode', 'привет', '😀', 'DOMAIN']
+const WORDS = [
+  'files', 'public', 'wiki', 'search', 'x', 'administrator', 'admi', 'admins', 'my-admin', 'api', 'v1', 'index.html',
+  'app.min.js', '.well-known', '_next', '2024', 'ADMIN2', 'café', 'naïve', '日本語', 'Ünïcode', 'привет', '😀', 'DOMAIN'
+]
 const PUNCTUATION = [...'!$&\'()*+,:=@-_~']
 const ENCODED = [...' "#$%&+,/:;<=>?@[\\]^`{|}']
 
