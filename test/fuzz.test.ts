@@ -26,15 +26,16 @@ const HARMLESS = [
   '/0%25fat%20milk', // `%fa` once decoded
   '/100%25caf%C3%A9', // `%ca` once decoded
   '/DOMAIN%5Cuser',
-  'a%5Cb',
+  '/a%5Cb',
   '/foo%0Abar',
   '/x/...',
   '/~user/',
   '/:x/y',
   "/it's(1)!",
   `/${'plain/'.repeat(500)}path`, // 3 KB
-  ...['?x=/admin/y', '?/../admin', '?%2e%2e%2fadmin', '?', '??', '?next=http://any/admin', '?a=%zz', `?${'x=/../admin&'.repeat(300)}`].map(query => `/list${query}`)
-].map(target => target.startsWith('/') ? target : `/${target}`)
+  ...['x=/admin/y', '/../admin', '%2e%2e%2fadmin', '', '?', 'to=http://any/admin', 'a=%zz'].map(query => `/list?${query}`),
+  `/list?${'x=/../admin&'.repeat(300)}`
+]
 
 const team = await startTeam(t)
 const registerFor = (audience: string): Register => async (scope, prefix) => {
@@ -44,7 +45,7 @@ const guards = { a: registerFor(AUD), b: registerFor(OTHER_AUD) }
 const tokenOfA = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
 const tokenOfB = bearing(team.userToken({ email: 'b@acme.com', audience: OTHER_AUD }))
 
-t.test('R-40 R-41 R-42 R-45 R-53 where a reader takes a target for the prefix, it is ambiguous or a possible path is covered', async t => {
+t.test('R-40 R-41 R-42 R-45 R-53 what a reader takes for the prefix is ambiguous or covered', async t => {
   const random = new Random(SEED)
   const check = createPureCheck({ possiblePaths, prefixOf })
   const leaks = []
@@ -59,8 +60,9 @@ t.test('R-40 R-41 R-42 R-45 R-53 where a reader takes a target for the prefix, i
   t.strictSame(leaks.slice(0, 10), [], `none of ${leaks.length} leaks`)
 })
 
-t.test('R-40 R-41 R-42 R-44 R-45 R-49 R-53 what an unguarded twin hands to such a reader is rejected, whoever of another registration asks', async t => {
-  const { targets, secrets, leaks } = await checkOverSockets({ random: new Random(SEED), count: 3000, guards, tokenOfB })
+t.test('R-40 R-41 R-42 R-44 R-45 R-49 R-53 what an unguarded twin hands to such a reader is rejected', async t => {
+  const random = new Random(SEED)
+  const { targets, secrets, leaks } = await checkOverSockets({ random, count: 3000, guards, tokenOfB })
   t.ok(secrets > 300, `${secrets} of ${targets} targets hand something out`)
   t.strictSame(leaks.slice(0, 10), [], `none of ${leaks.length} leaks`)
 })
@@ -74,7 +76,7 @@ t.test('R-52 what no reader takes for the prefix is neither guarded nor ambiguou
   t.strictSame(generated.slice(0, 1000).filter(target => check(target).findReader() !== null), [], 'the model agrees')
 })
 
-t.test('R-52 harmless targets stay open on a public wildcard, and under a prefix they stay open to its own users', async t => {
+t.test('R-52 harmless targets stay open on a public wildcard, and to the users of a prefix below it', async t => {
   const app = createApp(t)
   await guards.a(app, '/admin')
   await guards.b(app, '/b')

@@ -30,7 +30,7 @@ function bytesOf (text) {
 
 let remembered = { text: '', decoded: /** @type {string | null} */ (null) }
 
-/** `decodeURIComponent`; null where the text is malformed. Exceptions are what costs most in all of this. @param {string} text */
+/** `decodeURIComponent`; null where the text is malformed. Exceptions cost the most. @param {string} text */
 function decodeStrictly (text) {
   if (text === remembered.text) return remembered.decoded
   let decoded = null

@@ -1,4 +1,4 @@
-// The pure property: where a reader takes a target for the prefix, the target is ambiguous or one of its possible paths is covered.
+// The pure property: what a reader takes for the prefix is ambiguous, or a possible path of it is covered.
 import { findReader, scopedStartsOf, startsOf, under } from './readers.js'
 
 /**
@@ -9,10 +9,14 @@ import { findReader, scopedStartsOf, startsOf, under } from './readers.js'
 
 /** @typedef {import('./readers.js').Landing} Landing */
 
+const TENANTS = [
+  '/acme', '/ac%2Fme', '/%61cme', '/a%20c', '/acme;x', '/a:b', '/a%5cb', '/a%3fb', '/%2f', '/a%252fb', '/admin'
+]
+
 /** A registration's prefix as Fastify knows it, what is sent before the target, and where readers land. */
 const SCOPES = [
   { prefix: '/admin', before: [''], isLanding: under('/admin'), isScoped: false },
-  { prefix: '/:tenant/admin', before: ['/acme', '/ac%2Fme', '/%61cme', '/a%20c', '/acme;x', '/a:b', '/a%5cb', '/a%3fb', '/%2f', '/a%252fb', '/admin'], isLanding: isBelowTenant, isScoped: true },
+  { prefix: '/:tenant/admin', before: TENANTS, isLanding: isBelowTenant, isScoped: true },
   { prefix: '/v1::beta/admin', before: ['/v1:beta'], isLanding: under('/v1:beta/admin'), isScoped: true }
 ]
 
@@ -27,7 +31,12 @@ const isAdmin = under('/admin')
 export function createPureCheck ({ possiblePaths, prefixOf }) {
   const scopes = SCOPES.map(scope => ({ ...scope, covers: prefixOf(scope.prefix).covers }))
 
-  /** Whether any registration with this prefix has to admit the request. @param {string} target @param {(path: string) => boolean} covers */
+  /**
+   * Whether a registration has to admit the request.
+   *
+   * @param {string} target
+   * @param {(path: string) => boolean} covers
+   */
   function isGuarded (target, covers) {
     const paths = possiblePaths(target)
     if (paths === null) return true
@@ -46,7 +55,8 @@ export function createPureCheck ({ possiblePaths, prefixOf }) {
     return {
       sent,
       isGuarded: () => isGuarded(sent, scope.covers),
-      findReader: () => findReader(startsOf(sent), scope.isLanding) ?? (scope.isScoped ? findReader(scopedStartsOf(sent), isAdmin) : null)
+      findReader: () => findReader(startsOf(sent), scope.isLanding) ??
+        (scope.isScoped ? findReader(scopedStartsOf(sent), isAdmin) : null)
     }
   }
 }

@@ -60,7 +60,7 @@ export function findReader (starts, isLanding, depth = 3) {
   return null
 }
 
-/** No habit joins letters that something visible parts, so what is spelled plainly has to be there. @param {string} text */
+/** No habit joins letters that something visible parts: what is spelled plainly is there. @param {string} text */
 function isHopeless (text) {
   return !text.includes('admin') && !/[^ -$&-@[-~]/.test(text)
 }
@@ -78,10 +78,12 @@ export function startsOf (target) {
   /** @type {Start[]} */
   const starts = [['raw', raw], ['without authority', raw.replace(AUTHORITY, '')]]
   // find-my-way before 9.9 took the authority off before it cut the query.
-  const old = withoutQuery(target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, ''))
+  const old = withoutQuery(target.replace(/^https?:\/\/.*?\//i, '/'))
   starts.push(['without authority, then without query', old])
-  // The router cuts at `#` and decodes once; a malformed target reaches no handler. Parameters joined read the same.
-  const routed = decoded(cut(raw.replace(/^[a-z][a-z\d+.-]*:\/\/[^/#]*/i, ''), '#'))
+  // The router knows two schemes, skips the first character, cuts at `#` and decodes once; a malformed target reaches
+  // no handler. Parameters joined read the same.
+  const path = raw.replace(/^https?:\/\/[^/]+/i, '')
+  const routed = decoded(`/${cut(path.slice(1), '#')}`)
   if (routed !== null) starts.push(['wildcard', routed])
   return starts
 }

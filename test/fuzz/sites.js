@@ -1,4 +1,5 @@
-// Applications whose handlers give away what readers could take for the guarded path: what they have in their hands, as JSON.
+// Applications whose handlers give away, as JSON, what they have in their hands: readers can take it for the
+// guarded path.
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import fastifyHttpProxy from '@fastify/http-proxy'
@@ -11,14 +12,24 @@ import { under } from './readers.js'
 /** @typedef {import('fastify').FastifyRequest} Request */
 /** @typedef {import('./readers.js').Landing} Landing */
 /** @typedef {import('./wire.js').Protocol} Protocol */
-/** @typedef {{ upstream: string, root: string }} World what consumers talk to: a server on loopback and a folder with `admin/x` */
+/** @typedef {{ upstream: string, root: string }} World a server on loopback and a folder with `admin/x` */
 /** @typedef {{ config?: { cfAccess: false }, websocket: boolean }} RouteOptions */
-/** @typedef {(scope: App, path: string, options: RouteOptions, world: World) => void | Promise<void>} Kind fits routes below a path */
+
+/**
+ * @callback Kind fits routes below a path
+ * @param {App} scope
+ * @param {string} path
+ * @param {RouteOptions} options
+ * @param {World} world
+ * @returns {void | Promise<void>}
+ */
 
 /** What a file of the folder says below `admin`. */
 export const SECRET = 'what only admins may read'
 
-const LOOSE = { caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, useSemicolonDelimiter: true }
+const LOOSE = {
+  caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, useSemicolonDelimiter: true
+}
 
 /** @type {Readonly<Record<string, object>>} */
 export const ROUTERS = {
@@ -71,7 +82,7 @@ const consume = ({ upstream }) => async request => {
   return JSON.stringify({ read })
 }
 
-/** What the upstream was asked for, where that is the host that was asked. @param {string} upstream @param {string} rest */
+/** What the upstream was asked for. @param {string} upstream @param {string} rest */
 async function fetchPath (upstream, rest) {
   const url = new URL(upstream + rest)
   // Never any other host than the upstream.
@@ -99,25 +110,47 @@ export const KINDS = {
     scope.setNotFoundHandler(options, async (request, reply) => await reply.code(200).send(await giveAll(request)))
   },
   consumers: (scope, path, options, world) => fit(scope, `${path}/*`, options, consume(world)),
-  static: async (scope, path, _options, { root }) => { await scope.register(fastifyStatic, { root, prefix: `${path}/` }) },
-  proxy: async (scope, path, _options, { upstream }) => { await scope.register(fastifyHttpProxy, { upstream, prefix: path }) }
+  static: async (scope, path, _options, { root }) => {
+    await scope.register(fastifyStatic, { root, prefix: `${path}/` })
+  },
+  proxy: async (scope, path, _options, { upstream }) => {
+    await scope.register(fastifyHttpProxy, { upstream, prefix: path })
+  }
 }
 
-/** @param {App} scope @param {string} path @param {RouteOptions} options @param {(request: Request) => Promise<string>} give */
+/**
+ * @param {App} scope
+ * @param {string} path
+ * @param {RouteOptions} options
+ * @param {(request: Request) => Promise<string>} give
+ */
 function fit (scope, path, { config, websocket }, give) {
   const shared = config === undefined ? {} : { config }
   if (websocket) scope.get(path, { ...shared, websocket }, async (socket, request) => socket.send(await give(request)))
   else scope.get(path, shared, async request => await give(request))
 }
 
-/** @typedef {(scope: App, prefix?: string) => Promise<void> | void} Register registers the guard, with a prefix or for a whole scope */
+/**
+ * @callback Register registers the guard, with a prefix or for a whole scope
+ * @param {App} scope
+ * @param {string} [prefix]
+ * @returns {Promise<void>}
+ */
+
+/**
+ * @callback Build
+ * @param {App} app
+ * @param {{ a: Register, b: Register }} guards
+ * @param {(scope: App, path: string, config?: { cfAccess: false }) => Promise<void>} fitRoutes
+ * @returns {Promise<void>}
+ */
 
 /**
  * @typedef {object} Mount where the guard and the routes are
  * @property {readonly string[]} before what is sent before the target
  * @property {Landing} isLanding whether the reading of a whole path has to be guarded
  * @property {Landing} isWildcardLanding whether the reading of parameters has to be guarded
- * @property {(app: App, guards: { a: Register, b: Register }, fitRoutes: (scope: App, path: string, config?: { cfAccess: false }) => Promise<void>) => Promise<void>} build
+ * @property {Build} build
  */
 
 const isAdmin = under('/admin')
@@ -196,7 +229,7 @@ export const MOUNTS = {
 
 /** @typedef {{ router: string, kind: string, mount: string, protocol: Protocol }} Site */
 
-/** Every sensible combination but for the router. @type {readonly Omit<Site, 'router'>[]} */
+/** Every combination that makes sense, without the router. @type {readonly Omit<Site, 'router'>[]} */
 export const SITES = Object.keys(MOUNTS).flatMap(mount => Object.keys(KINDS).flatMap(kind => {
   const isOptOut = mount.startsWith('an opt-out')
   if (isOptOut && !['catch-all', 'parametric', 'consumers'].includes(kind)) return []
@@ -219,7 +252,8 @@ export async function startSite ({ router, kind, mount, protocol }, guards, worl
   app.server.on('connection', socket => sockets.add(socket.on('close', () => sockets.delete(socket))))
   if (protocol === 'WebSocket') await app.register(fastifyWebsocket)
   await MOUNTS[mount]?.build(app, guards, async (scope, path, config) => {
-    await KINDS[kind]?.(scope, path, { websocket: protocol === 'WebSocket', ...(config === undefined ? {} : { config }) }, world)
+    const websocket = protocol === 'WebSocket'
+    await KINDS[kind]?.(scope, path, config === undefined ? { websocket } : { websocket, config }, world)
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return {
@@ -233,7 +267,9 @@ export async function startSite ({ router, kind, mount, protocol }, guards, worl
 
 /** A server that says what it was asked for. @returns {Promise<{ url: string, close: () => void }>} */
 export async function startUpstream () {
-  const server = createServer((request, response) => { response.end(JSON.stringify({ read: [['upstream', request.url]] })) })
+  const server = createServer((request, response) => {
+    response.end(JSON.stringify({ read: [['upstream', request.url]] }))
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())

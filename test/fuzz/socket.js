@@ -1,4 +1,5 @@
-// The property over sockets: what an unguarded twin hands to a reader that takes it for the prefix is 401 on the guarded server.
+// The property over sockets: what an unguarded twin hands to a reader that takes it for the prefix, the guarded
+// server rejects.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,40 +10,52 @@ import { askAll, CLIENTS } from './wire.js'
 
 /** @typedef {import('./sites.js').Register} Register */
 /** @typedef {{ site: string, target: string, reader: string, who: string, status: number }} SocketLeak */
-/** @typedef {{ targets: number, secrets: number, leaks: SocketLeak[], silent: string[] }} SocketReport `silent`: sites that handed nothing out */
+
+/**
+ * @typedef {object} SocketReport
+ * @property {number} targets
+ * @property {number} secrets how many targets handed something out
+ * @property {SocketLeak[]} leaks
+ * @property {string[]} silent sites that handed nothing out
+ */
+
+/**
+ * @typedef {object} Context
+ * @property {import('./random.js').Random} random
+ * @property {{ a: Register, b: Register }} guards
+ * @property {import('./wire.js').Headers} tokenOfB headers with a token that only the second registration accepts
+ * @property {import('./sites.js').World} world
+ * @property {SocketReport} report
+ */
 
 const none = async () => {}
 
 /**
- * @param {object} options
- * @param {import('./random.js').Random} options.random
- * @param {number} options.count how many targets, shared out among the sites
- * @param {{ a: Register, b: Register }} options.guards
- * @param {import('./wire.js').Headers} options.tokenOfB headers with a token that only the second registration accepts
+ * @param {Pick<Context, 'random' | 'guards' | 'tokenOfB'> & { count: number }} options `count`: targets for all sites
  * @returns {Promise<SocketReport>}
  */
 export async function checkOverSockets ({ random, count, guards, tokenOfB }) {
   const upstream = await startUpstream()
-  const root = await makeFolder()
+  const world = { upstream: upstream.url, root: await makeFolder() }
   /** @type {SocketReport} */
   const report = { targets: 0, secrets: 0, leaks: [], silent: [] }
   try {
     const share = Math.ceil(count / SITES.length)
     for (const site of SITES) {
       const router = random.pick(Object.keys(ROUTERS))
-      await checkSite({ ...site, router }, share, { random, guards, tokenOfB, report, world: { upstream: upstream.url, root } })
+      await checkSite({ ...site, router }, share, { random, guards, tokenOfB, report, world })
     }
     return report
   } finally {
     upstream.close()
-    await rm(root, { recursive: true })
+    await rm(world.root, { recursive: true })
   }
 }
 
 /**
  * @param {import('./sites.js').Site} site
  * @param {number} count
- * @param {{ random: import('./random.js').Random, guards: { a: Register, b: Register }, tokenOfB: import('./wire.js').Headers, report: SocketReport, world: import('./sites.js').World }} context
+ * @param {Context} context
  */
 async function checkSite (site, count, { random, guards, tokenOfB, report, world }) {
   const { before, isLanding, isWildcardLanding } = /** @type {import('./sites.js').Mount} */ (MOUNTS[site.mount])
@@ -56,7 +69,9 @@ async function checkSite (site, count, { random, guards, tokenOfB, report, world
   const clients = { twin: CLIENTS[site.protocol](twin.port), guarded: CLIENTS[site.protocol](guarded.port) }
   try {
     const answers = await askAll(clients.twin, targets)
-    const secrets = targets.map((target, i) => ({ target, reader: readerOf(answers[i], isLanding, isWildcardLanding) })).filter(({ reader }) => reader !== null)
+    const secrets = targets
+      .map((target, i) => ({ target, reader: readerOf(answers[i], isLanding, isWildcardLanding) }))
+      .filter(({ reader }) => reader !== null)
     const name = Object.values(site).join(', ')
     report.targets += targets.length
     report.secrets += secrets.length

@@ -33,13 +33,26 @@ const DOTS = [
   'x/../', './', '%2e/', 'x/%2e%2e/', 'x/..%2f', 'x%2f../', '.%2e/x/', '..;/', '..%3b/', '.%09./', '..%00/', '..%20/',
   '..%23/'
 ]
-const BEFORE = ['', '', '', '/x/..', '/public/..', '/a/b/../..', '//host', '//host/', '/', '/.', '/;', '/..', '/a%2fb/..', '/a%2fb/../..', 'http://any', 'HTTP://u:p@any:80', 'http://any?', 'http://any#',
-  'x://any', '/x;', '/x;/..', '/...', '/x/...', '/ ', '//;', '/ /host', '/./host', '/x/..//host', '/a\\b/..', '/x?/..', '/x#/..', '/%', '/%zz', '/%ff/..', '/é', '//host\\', '/:x', '/x:/..', '/http:/', '/http://any',
-  '/http:/any', '/;/any', '///', '/\\host', '\\/host', '/x/./..', '/%2e%2e', '/administrator/..', '/b', '/b/..', '/files/../..', '/x/y/z/../../..', '//a//b', '//../x', '/%2f', '/%2fhost', '/%5c%5chost']
-const AFTER = ['', '/', '/x', '/x', '/x', '/z', '/x/y', '/y/../x', '/./x', '/x/', '.', '. .', ' ', ';', ';a=1', ';/x', '?x', '#f', '/x?y', '/x#f', '/x;a', '/x%00.png', '\0', '\0/x', '/..', '/../x', '/../admin/x', '/..%2fx',
-  '/x%', '/x%zz', '/x%ff', '/%c3', '%', '%ff', '\\x', '//x', '/x/..', '?/..', ';/..', '%2fx', '%5cx', '/x/../../admin', '/é', '/\ufdfa', '/x/../../../../admin/z', '/%c0%ae', '/…', ' /x', './x', '../x', '\t/x', '::x']
-const JUNK = ['%', '%2', '%zz', '%ff', '%c3', '%e2%82', '%25', ';', '.', '..', '/', '//', '\\', '\0', '\t', ' ', '#', '?', 'é', '%2f', '%5c', '%252f', '%2e', '%3b', '%3f', '%23', '%00', '+', '&', '=', ':', '@', '!', '~', '*', '|', '^', '"', '%u002f', '%u0061',
-  '%c0%af', '%c0%ae', '%e0%80%af', 'x', 'admin', '/admin', '/../', '/..;/', '/.', '%EF%B7%BA', '％', '℀', '⁈', '⩴', '‥', '…', '\u00a0', '\u3000', '\u0085', '/x']
+const BEFORE = [
+  '', '', '', '/x/..', '/public/..', '/a/b/../..', '//host', '//host/', '/', '/.', '/;', '/..', '/a%2fb/..',
+  '/a%2fb/../..', 'http://any', 'HTTP://u:p@any:80', 'http://any?', 'http://any#', 'x://any', '/x;', '/x;/..', '/...',
+  '/x/...', '/ ', '//;', '/ /host', '/./host', '/x/..//host', '/a\\b/..', '/x?/..', '/x#/..', '/%', '/%zz', '/%ff/..',
+  '/é', '//host\\', '/:x', '/x:/..', '/http:/', '/http://any', '/http:/any', '/;/any', '///', '/\\host', '\\/host',
+  '/x/./..', '/%2e%2e', '/administrator/..', '/b', '/b/..', '/files/../..', '/x/y/z/../../..', '//a//b', '//../x',
+  '/%2f', '/%2fhost', '/%5c%5chost'
+]
+const AFTER = [
+  '', '/', '/x', '/x', '/x', '/z', '/x/y', '/y/../x', '/./x', '/x/', '.', '. .', ' ', ';', ';a=1', ';/x', '?x', '#f',
+  '/x?y', '/x#f', '/x;a', '/x%00.png', '\0', '\0/x', '/..', '/../x', '/../admin/x', '/..%2fx', '/x%', '/x%zz', '/x%ff',
+  '/%c3', '%', '%ff', '\\x', '//x', '/x/..', '?/..', ';/..', '%2fx', '%5cx', '/x/../../admin', '/é', '/\ufdfa',
+  '/x/../../../../admin/z', '/%c0%ae', '/…', ' /x', './x', '../x', '\t/x', '::x'
+]
+const JUNK = [
+  '%', '%2', '%zz', '%ff', '%c3', '%e2%82', '%25', ';', '.', '..', '/', '//', '\\', '\0', '\t', ' ', '#', '?', 'é',
+  '%2f', '%5c', '%252f', '%2e', '%3b', '%3f', '%23', '%00', '+', '&', '=', ':', '@', '!', '~', '*', '|', '^', '"',
+  '%u002f', '%u0061', '%c0%af', '%c0%ae', '%e0%80%af', 'x', 'admin', '/admin', '/../', '/..;/', '/.', '%EF%B7%BA', '％',
+  '℀', '⁈', '⩴', '‥', '…', '\u00a0', '\u3000', '\u0085', '/x'
+]
 
 /** A target that some readers take for `/admin` or below. @param {Random} random */
 export function hostile (random) {
@@ -62,7 +75,7 @@ export function hostile (random) {
 const TRICKS = [
   spellEncoded, spellEncoded, spellEncoded, spellEncoded,
   spellSeparator, spellSeparator,
-  (character, random) => character === '/' || character === '.' || character === '%' ? spellEncoded(character, random) : character,
+  (character, random) => '/.%'.includes(character) ? spellEncoded(character, random) : character,
   (character, random) => character === '/' ? encode(random.pick(['/', '\\']), random) : character,
   character => character.toUpperCase(),
   (character, random) => encode(random.pick(LOOKALIKES[character] ?? [character]), random),
@@ -103,7 +116,12 @@ function mutate (text, random) {
 
 /** Percent-encodes once or several times over. @param {string} text @param {Random} random */
 function encode (text, random) {
-  return nest([...Buffer.from(text)].map(byte => `%${hex(byte, random)}`).join(''), random)
+  return nest(escape(text, random), random)
+}
+
+/** @param {string} text @param {Random} random */
+function escape (text, random) {
+  return [...Buffer.from(text)].map(byte => `%${hex(byte, random)}`).join('')
 }
 
 /** @param {string} encoded @param {Random} random */
@@ -129,7 +147,7 @@ function overlong (character, random) {
 
 /** What HTTP does not carry raw is encoded once. @param {string} text @param {Random} random */
 function sendable (text, random) {
-  const target = text.replace(/[^\x21-\x7e]+/g, raw => [...Buffer.from(raw)].map(byte => `%${hex(byte, random)}`).join(''))
+  const target = text.replace(/[^\x21-\x7e]+/g, raw => escape(raw, random))
   return /^(?:\/|[a-z][a-z\d+.-]*:\/\/)/i.test(target) ? target : `/${target}`
 }
 
@@ -137,14 +155,17 @@ const WORDS = [
   'files', 'public', 'wiki', 'search', 'x', 'administrator', 'admi', 'admins', 'my-admin', 'api', 'v1', 'index.html',
   'app.min.js', '.well-known', '_next', '2024', 'ADMIN2', 'café', 'naïve', '日本語', 'Ünïcode', 'привет', '😀', 'DOMAIN'
 ]
+const QUERIES = [
+  '?q=/admin/x', '?a=1&b=%2e%2e%2fadmin', '?/../admin', '?', '?next=//admin', '?x=%', '?to=http://any/admin', '?%61dmin'
+]
 const PUNCTUATION = [...'!$&\'()*+,:=@-_~']
 const ENCODED = [...' "#$%&+,/:;<=>?@[\\]^`{|}']
 
-/** A target as applications use them: nothing in it may be guarded or ambiguous beside `/admin`. @param {Random} random */
+/** A target as applications use them, neither guarded nor ambiguous beside `/admin`. @param {Random} random */
 export function harmless (random) {
   const segments = Array.from({ length: 1 + random.below(5) }, (_none, i) => harmlessSegment(random, i === 0))
   const end = random.chance(0.2) ? '/' : ''
-  const query = random.chance(0.3) ? random.pick(['?q=/admin/x', '?a=1&b=%2e%2e%2fadmin', '?/../admin', '?', '?next=//admin', '?x=%', '?redirect=http://any/admin', '?%61dmin#x']) : ''
+  const query = random.chance(0.3) ? random.pick(QUERIES) : ''
   return `/${segments.join('/')}${end}${query}`
 }
 

@@ -10,6 +10,13 @@ import { connect } from 'node:http2'
 const HUNG_UP = Object.freeze({ status: 0, body: '' })
 const AT_ONCE = 32
 
+const UPGRADE = {
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA=='
+}
+
 /** @typedef {'HTTP/1' | 'HTTP/2' | 'WebSocket'} Protocol */
 
 /** @type {Readonly<Record<Protocol, (port: number) => Client>>} */
@@ -32,13 +39,19 @@ export const CLIENTS = {
       port,
       path,
       agent: false,
-      headers: { ...headers, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+      headers: { ...headers, ...UPGRADE }
     })),
     close: () => {}
   })
 }
 
-/** Asks for all of them, some at once. @param {Client} client @param {readonly string[]} targets @param {Headers} headers */
+/**
+ * Asks for all of them, some at once.
+ *
+ * @param {Client} client
+ * @param {readonly string[]} targets
+ * @param {Headers} headers
+ */
 export async function askAll (client, targets, headers = {}) {
   /** @type {Answer[]} */
   const answers = []
@@ -74,7 +87,13 @@ async function answerTo (request) {
   })
 }
 
-/** The first message of a WebSocket: one unmasked frame. @param {import('node:stream').Duplex} socket @param {Buffer} head @param {(answer: Answer) => void} done */
+/**
+ * The first message of a WebSocket: one unmasked frame.
+ *
+ * @param {import('node:stream').Duplex} socket
+ * @param {Buffer} head
+ * @param {(answer: Answer) => void} done
+ */
 function readMessage (socket, head, done) {
   let bytes = head
   const look = () => {
@@ -95,7 +114,12 @@ function readMessage (socket, head, done) {
   look()
 }
 
-/** @param {import('node:http2').ClientHttp2Session} session @param {string} path @param {Headers} headers @returns {Promise<Answer>} */
+/**
+ * @param {import('node:http2').ClientHttp2Session} session
+ * @param {string} path
+ * @param {Headers} headers
+ * @returns {Promise<Answer>}
+ */
 async function answerOf (session, path, headers) {
   return await new Promise(resolve => {
     const stream = session.request({ ':path': path, ...headers })
