@@ -42,7 +42,7 @@ export interface CfAccessRefresh {
   readonly reason: string | null
 }
 
-/** A request was refused. */
+/** A request was rejected. A guard that denies beside another way in, which admits, is not counted. */
 export interface CfAccessRefusal {
   /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
   readonly code: string
@@ -56,18 +56,32 @@ export interface CfAccessRefusal {
   readonly route: string | null
 }
 
-/** The package's diagnostics channels: `fastify-cf-access:verify`, `fastify-cf-access:refresh` and `fastify-cf-access:refusal`. */
+/** A browser was redirected to the team's login page. That is not a rejection. */
+export interface CfAccessLogin {
+  /** Why: `FST_CF_ACCESS_TOKEN_MISSING` or `FST_CF_ACCESS_TOKEN_EXPIRED`. */
+  readonly code: string
+  /** The route's pattern; `null` for a path without a route. */
+  readonly route: string | null
+}
+
+/**
+ * The package's diagnostics channels: `fastify-cf-access:verify`, `fastify-cf-access:refresh`,
+ * `fastify-cf-access:refusal` and `fastify-cf-access:login`.
+ */
 export const channels: {
   /** Each verification, by a guard or by `verify()`; a token remembered as good counts too. */
   readonly verify: CfAccessChannel<CfAccessVerification>
   /** Each answer, or failure to answer, of the key endpoint. */
   readonly refresh: CfAccessChannel<CfAccessRefresh>
-  /** Each refusal by a guard. */
+  /** Each request that ended with an error of this package. */
   readonly refusal: CfAccessChannel<CfAccessRefusal>
+  /** Each redirect to the login page. */
+  readonly login: CfAccessChannel<CfAccessLogin>
 } = {
   verify: typed('verify'),
   refresh: typed('refresh'),
-  refusal: typed('refusal')
+  refusal: typed('refusal'),
+  login: typed('login')
 }
 
 function typed<Message> (name: string): CfAccessChannel<Message> {

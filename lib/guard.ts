@@ -1,34 +1,33 @@
-/** A request's way in: token, identity, policies, `request.cfAccess`. Or the refusal. */
+/** The way of a request: authenticate, authorize, `request.cfAccess`. */
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { channels } from './channels.js'
-import { coverageOf, type Registration } from './coverage.js'
-import { ForbiddenError, IdentityUnavailableError, KeysUnavailableError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
-import type { CfAccessIdentity } from './identity.js'
+import { registryOf } from './coverage/registry.js'
+import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
+import { isSamePrincipal, type CfAccessIdentity } from './identity.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
-import type { Verifier } from './verifier.js'
+import type { Registration } from './registration.js'
 
 /** A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. */
 export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 /**
- * Makes a hook that lets in whom the registration nearest to the route lets in, and asks `policy`
- * besides. The registration is looked for when the request comes, so it does not matter whether the
- * plugin was loaded when the route was declared; where there is none the request is refused with
- * 500 `FST_CF_ACCESS_NOT_REGISTERED`.
+ * Makes a hook that admits the requests which the registration nearest to the route admits, and which
+ * `policy` allows. The registration is looked up when the request comes, so the plugin can be loaded
+ * after the route is declared; where there is none the request is rejected with 500
+ * `FST_CF_ACCESS_NOT_REGISTERED`.
  *
- * @throws {OptionsInvalidError} at once, when a policy is given and is none
+ * @throws {OptionsInvalidError} at once, for an argument that is not a policy
  */
 export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
   // An `undefined` that was meant to be a policy must not turn into the absence of one.
   const decide = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
-  const hook: CfAccessGuard = function cfAccessGuard (request, reply, done) {
+  const hook: CfAccessGuard = function cfAccessGuard (request, _reply, done) {
     let registrations: readonly Registration[]
     try {
-      registrations = coverageOf(request.server).answerTo(request).registrations
+      registrations = registryOf(request.server).guardRequirementFor(request).registrations
     } catch (error) {
-      return refuse(error, request, reply, done)
+      return done(error as Error)
     }
-    admitByEach(registrations, decide, request, reply, done)
+    checkByAll(registrations, decide, request, done)
   }
   guards.add(hook)
   return hook
@@ -41,74 +40,70 @@ export function isGuard (hook: unknown): boolean {
   return guards.has(hook as CfAccessGuard)
 }
 
-function admitByEach (
-  [registration, ...others]: readonly Registration[], policy: Decide | null, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction
+function checkByAll (
+  [registration, ...others]: readonly Registration[], policy: Decide | null, request: FastifyRequest, done: HookHandlerDoneFunction
 ): void {
   if (registration === undefined) return done()
-  admit(registration, policy, request, reply, error => {
+  checkRequest(registration, policy, request, error => {
     if (error !== undefined) return done(error)
-    admitByEach(others, policy, request, reply, done)
+    checkByAll(others, policy, request, done)
   })
 }
 
-/** Lets the request in by one registration, at once when its token is remembered, or refuses it. */
-export function admit (
-  registration: Registration, policy: Decide | null, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction
+/**
+ * Admits the request by one registration, at once when its token is cached, or ends with the reason not to.
+ * A request that is not admitted keeps the identity that an earlier guard has set.
+ */
+export function checkRequest (
+  registration: Registration, policy: Decide | null, request: FastifyRequest, done: HookHandlerDoneFunction
 ): void {
   let identity: CfAccessIdentity | Promise<CfAccessIdentity>
   try {
-    identity = enter(registration, policy, request)
+    identity = check(registration, policy, request)
   } catch (error) {
-    return refuse(error, request, reply, done)
+    return done(error as Error)
   }
   if (identity instanceof Promise) {
-    identity.then(known => letIn(known, request, done), error => refuse(error, request, reply, done))
+    identity.then(known => admit(known, request, done), done)
   } else {
-    letIn(identity, request, done)
+    admit(identity, request, done)
   }
 }
 
-function letIn (identity: CfAccessIdentity, request: FastifyRequest, done: HookHandlerDoneFunction): void {
+function admit (identity: CfAccessIdentity, request: FastifyRequest, done: HookHandlerDoneFunction): void {
   request.cfAccess = identity
   done()
 }
 
-/** Ends the request with an error. The log learns the reason; the client only what the error's class says. */
-export function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-  const { code, statusCode, reason } = error as { code: string, statusCode: number, reason: string }
-  request.cfAccess = null
-  request.log.info({ code, reason }, 'refused by Cloudflare Access guard')
-  if (channels.refusal.hasSubscribers) {
-    // Of a server's own trouble the reason is an operator's prose, not one of a few names.
-    const rule = statusCode < 500 ? reason : null
-    channels.refusal.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
-  }
-  reply.header('cache-control', 'no-store')
-  if (statusCode === 401) reply.header('www-authenticate', 'Cloudflare-Access')
-  if (error instanceof KeysUnavailableError || error instanceof IdentityUnavailableError) reply.header('retry-after', error.retryAfter)
-  done(error as Error)
-}
-
-function enter (registration: Registration, policy: Decide | null, request: FastifyRequest): CfAccessIdentity | Promise<CfAccessIdentity> {
+function check (
+  registration: Registration, policy: Decide | null, request: FastifyRequest
+): CfAccessIdentity | Promise<CfAccessIdentity> {
   const identity = authenticate(registration, request)
   return identity instanceof Promise
     ? identity.then(known => authorize(known, registration, policy, request))
     : authorize(identity, registration, policy, request)
 }
 
-function authenticate ({ verifier, readTokens }: Registration, request: FastifyRequest): CfAccessIdentity | Promise<CfAccessIdentity> {
-  if (verifier.madeOf(request.cfAccess)) return request.cfAccess
+function authenticate (
+  { verifier, readTokens }: Registration, request: FastifyRequest
+): CfAccessIdentity | Promise<CfAccessIdentity> {
+  const earlier = request.cfAccess
+  if (verifier.madeOf(earlier)) return earlier
   const tokens = readTokens(request.headers)
   if (tokens.length === 0) throw new TokenMissingError('missing')
-  return tokens.length === 1 ? verifier.verify(tokens[0]!) : firstVerified(tokens, verifier)
+  if (tokens.length > 1) return firstVerified(tokens, verifier, earlier)
+  const identity = verifier.verify(tokens[0]!)
+  return identity instanceof Promise ? identity.then(known => matchEarlier(known, earlier)) : matchEarlier(identity, earlier)
 }
 
-/** The first that verifies. When none does, the refusal that leaves most hope tells why. */
-async function firstVerified (tokens: readonly string[], verifier: Verifier): Promise<CfAccessIdentity> {
+/** The first that verifies. When none does, the error that leaves most hope tells why. */
+async function firstVerified (
+  tokens: readonly string[], verifier: Registration['verifier'], earlier: CfAccessIdentity | null
+): Promise<CfAccessIdentity> {
   const errors: unknown[] = []
   for (const token of tokens) {
     try {
-      return await verifier.verify(token)
+      return matchEarlier(await verifier.verify(token), earlier)
     } catch (error) {
       errors.push(error)
     }
@@ -117,21 +112,30 @@ async function firstVerified (tokens: readonly string[], verifier: Verifier): Pr
     errors.find(error => error instanceof TokenExpiredError) ?? errors[0]
 }
 
+/**
+ * Where several registrations guard a request, they must admit one and the same user, service or certificate:
+ * two cookies of two users do not add up.
+ */
+function matchEarlier (identity: CfAccessIdentity, earlier: CfAccessIdentity | null): CfAccessIdentity {
+  if (earlier !== null && !isSamePrincipal(identity, earlier)) throw new TokenInvalidError('identity')
+  return identity
+}
+
 function authorize (
   identity: CfAccessIdentity, registration: Registration, policy: Decide | null, request: FastifyRequest
 ): CfAccessIdentity | Promise<CfAccessIdentity> {
-  const rule = ruleAgainst(identity, registration.policy, policy, request)
+  const rule = deniedBy(identity, registration.policy, policy, request)
   return rule instanceof Promise ? rule.then(known => allow(identity, known)) : allow(identity, rule)
 }
 
-/** The rule of either policy that refuses, the first one's before the second is asked. */
-function ruleAgainst (
+/** The rule of either policy that denies; the second policy is evaluated only when the first allows. */
+function deniedBy (
   identity: CfAccessIdentity, first: Decide | null, second: Decide | null, request: FastifyRequest
 ): string | null | Promise<string | null> {
   const rule = first === null ? null : first(identity, request)
-  if (rule instanceof Promise) return rule.then(known => known ?? ruleAgainst(identity, second, null, request))
+  if (rule instanceof Promise) return rule.then(known => known ?? deniedBy(identity, second, null, request))
   if (rule !== null || second === null) return rule
-  return ruleAgainst(identity, second, null, request)
+  return deniedBy(identity, second, null, request)
 }
 
 function allow (identity: CfAccessIdentity, rule: string | null): CfAccessIdentity {

@@ -139,3 +139,9 @@ function isMachine (claims: CfAccessClaims): claims is CfAccessClaims & { common
 function isName (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
 }
+
+/** Whether two tokens of one team speak of the same user, service or certificate. */
+export function isSamePrincipal (a: CfAccessIdentity, b: CfAccessIdentity): boolean {
+  return a.claims.iss === b.claims.iss && a.kind === b.kind &&
+    a.claims.sub === b.claims.sub && a.claims.common_name === b.claims.common_name
+}

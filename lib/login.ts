@@ -1,5 +1,6 @@
 /** Sends a browser that has no session to the team's login, and from there back to where it was going. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { channels } from './channels.js'
 import { TokenExpiredError, TokenMissingError } from './errors.js'
 import type { Cookies } from './token.js'
 
@@ -19,7 +20,8 @@ const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/i
 const HTML_FIRST = /^\s*(?:text\/html|application\/xhtml\+xml)\s*(?:[,;]|$)/i
 
 /**
- * Redirects a browser's navigation that was refused because nobody is logged in.
+ * Redirects a browser's navigation without a valid session to the team's login page, and reports it on the channel
+ * `login`: it is not a rejection.
  * @returns whether it did
  * @see Cloudflare's Pages plugin for the shape of the login's address
  */
@@ -28,15 +30,17 @@ export function sendToLogin (error: Error, request: FastifyRequest, reply: Fasti
   if (!isLoggedOut || !isNavigation(request) || !HOST.test(request.hostname)) return false
   if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === audience) return false
   const query = new URLSearchParams({ kid: audience, redirect_url: localPath(request.originalUrl) })
-  reply.removeHeader('www-authenticate')
+  reply.header('cache-control', 'no-store')
     .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, { maxAge: LOOP_GUARD_SECONDS, path: '/', httpOnly: true, sameSite: 'lax' }))
     .redirect(`${loginUrl}/${request.hostname}?${query}`)
+  request.log.info({ code: error.code }, 'redirected to the Cloudflare Access login page')
+  channels.login.publish({ code: error.code, route: request.routeOptions.url ?? null })
   return true
 }
 
-/** A page the person asked for, not something a script or a program fetches. */
+/** A page that a user opens, not something a script or a program fetches. */
 export function isNavigation ({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>): boolean {
-  return method === 'GET' && HTML_FIRST.test(headers.accept ?? '') && headers['x-requested-with'] === undefined &&
+  return method === 'GET' && headers.upgrade === undefined && HTML_FIRST.test(headers.accept ?? '') && headers['x-requested-with'] === undefined &&
     (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate'
 }
 

@@ -18,11 +18,14 @@ export interface CfAccessOptions {
   /** The AUD tag, or tags, of the Access applications whose tokens may come in here. */
   audience: string | readonly string[]
   /**
-   * Guards only this path, or these, and what is below; relative to the scope's own prefix. Default:
-   * the whole scope. A list is taken too, but not typed, since Fastify types every plugin's `prefix`
-   * as a string: in TypeScript register once for each path, or cast the list with `as never`.
+   * Guards only this path and what is below it, relative to the scope's own prefix. Default: the whole scope.
+   * Fastify adds its own `prefix` to the options a plugin gets, so `...opts` would say it twice: a `prefix` that
+   * starts with a segment of the scope's own prefix stops the start.
+   * @see Fastify docs: Plugins, Route Prefixing
    */
   prefix?: string
+  /** Several such paths in one registration. Fastify never fills this in, so it can repeat the scope's own prefix. */
+  prefixes?: readonly string[]
   /** `false`: guards only routes that ask for it, with `guard()` or `config.cfAccess`. Default `true`. */
   global?: boolean
   /** Asked of every guarded request after its token is verified. Default: everybody verified may come in. */
@@ -96,7 +99,7 @@ const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldow
 
 const DEFAULT_DETAILS: DetailsSettings = { maxAge: MINUTE, timeout: 5000, max: 1000 }
 
-const NAMES = ['teamDomain', 'audience', 'prefix', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
+const NAMES = ['teamDomain', 'audience', 'prefix', 'prefixes', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
   'cookie', 'preflight', 'cache', 'keys', 'details', 'recheck', 'login', 'fetch']
 
 // Asked for at each call, so that what an application puts in its place later is used.
@@ -104,12 +107,13 @@ const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init)
 
 /**
  * Checks the options and completes them. Only own members count, and lists are copied.
+ * @param scopePrefix the prefix of the scope it is registered in
  * @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes.
  */
-export function checkOptions (options: object): Settings {
+export function checkOptions (options: object, scopePrefix: string): Settings {
   const given = new Map(Object.entries(options))
   refuseUnknownNames([...given.keys()], NAMES, '')
-  const prefixes = given.has('prefix') ? readPrefixes(given.get('prefix')) : null
+  const prefixes = readPrefixes(given, scopePrefix)
   const global = readBoolean(given, 'global', true)
   if (prefixes !== null && !global) {
     throw new OptionsInvalidError('Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
@@ -144,16 +148,47 @@ function readAudience (value: unknown): readonly string[] {
   return good ? tags : refuse('audience', value, 'the AUD tag of an Access application, or a list of them')
 }
 
-function readPrefixes (value: unknown): readonly string[] {
-  const prefixes = Array.isArray(value) ? [...value] : [value]
-  return prefixes.length > 0 && prefixes.every(isPrefix)
-    ? prefixes.map(prefix => prefix.replace(/\/$/, ''))
-    : refuse('prefix', value, 'a path such as "/admin", or a list of them: plain text with a leading slash, no parameter, wildcard or encoding')
+const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, no parameter, wildcard or encoding, no dot at a segment\'s end'
+
+function readPrefixes (given: ReadonlyMap<string, unknown>, scopePrefix: string): readonly string[] | null {
+  if (given.has('prefix') && given.has('prefixes')) {
+    throw new OptionsInvalidError('Options "prefix" and "prefixes" are both given; leave one out.')
+  }
+  if (given.has('prefix')) return [readPrefix(given.get('prefix'), scopePrefix)]
+  if (!given.has('prefixes')) return null
+  const prefixes = given.get('prefixes')
+  return Array.isArray(prefixes) && prefixes.length > 0 && prefixes.every(isPrefix)
+    ? prefixes.map(withoutTrailingSlash)
+    : refuse('prefixes', prefixes, `a list of paths, each ${PREFIX_TAKES}`)
+}
+
+function readPrefix (prefix: unknown, scopePrefix: string): string {
+  if (repeatsScope(prefix, scopePrefix)) {
+    throw new OptionsInvalidError(`Option "prefix" is "${prefix}", but this scope's prefix is already "${scopePrefix}"; ` +
+      `leave it out, or write prefixes: ['${prefix}'] if you mean ${scopePrefix}${prefix}`)
+  }
+  if (isPrefix(prefix)) return withoutTrailingSlash(prefix)
+  return refuse('prefix', prefix, Array.isArray(prefix) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
+}
+
+/** Fastify hands its own `prefix` on in a plugin's options, and the paths of one application start alike. */
+function repeatsScope (prefix: unknown, scopePrefix: string): prefix is string {
+  if (typeof prefix !== 'string') return false
+  const [first] = segmentsOf(prefix)
+  return first !== undefined && segmentsOf(scopePrefix).includes(first)
+}
+
+function segmentsOf (path: string): string[] {
+  return path.toLowerCase().split('/').filter(segment => segment !== '')
+}
+
+function withoutTrailingSlash (prefix: string): string {
+  return prefix.replace(/\/$/, '')
 }
 
 /** Plain segments: nothing that a router, a URL parser or a file system would read as anything else. */
 function isPrefix (value: unknown): value is string {
-  return typeof value === 'string' && /^(?:\/|(?:\/(?!\.\.?(?:\/|$))[^/\\:*?#;%\s\p{Cc}]+)+\/?)$/u.test(value)
+  return typeof value === 'string' && /^(?:\/|(?:\/[^/\\:*?#;%\s\p{Cc}]*[^/\\:*?#;%\s\p{Cc}.])+\/?)$/u.test(value)
 }
 
 function readCache (given: ReadonlyMap<string, unknown>): number {

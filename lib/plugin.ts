@@ -2,18 +2,21 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
-import { coverageOf, type Coverage, type Registration, type Requirement } from './coverage.js'
+import { prefixOf } from './coverage/prefix.js'
+import { isPreflight } from './coverage/preflight.js'
+import { registryOf, type RegistrationRegistry, type Requirement } from './coverage/registry.js'
+import { compileRouteConfig, type CfAccessRouteConfig } from './coverage/route-config.js'
+import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
-import { admit, guard, refuse, type CfAccessGuard } from './guard.js'
+import { checkRequest, guard, type CfAccessGuard } from './guard.js'
 import { IdentityEndpoint } from './identity-endpoint.js'
 import type { CfAccessIdentity } from './identity.js'
 import { joinKeySet, leaveKeySet, type KeyObserver, type KeySet, type KeyStatus } from './key-set.js'
 import { sendToLogin, type Login } from './login.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import type { CfAccessPolicy } from './policy.js'
-import { prefixOf } from './prefix.js'
-import { isPreflight } from './preflight.js'
-import { readRouteConfig, type CfAccessRouteConfig } from './route-config.js'
+import type { Registration } from './registration.js'
+import { cfAccessOnError } from './reject.js'
 import { logoutUrl } from './team.js'
 import { headerOrCookies, readHeader, type Cookies } from './token.js'
 import { Verifier } from './verifier.js'
@@ -70,7 +73,7 @@ export type CfAccessRequest<
 }
 
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
-  const settings = checkOptions(options)
+  const settings = checkOptions(options, fastify.prefix)
   const keySet = joinKeys(fastify, settings)
   const cookies = await cookiesOf(fastify)
   const registration: Registration = {
@@ -85,47 +88,52 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
     team: settings.team,
     login: settings.login ? { loginUrl: settings.team.loginUrl, audience: settings.audience[0]!, cookies } : null
   }
-  const coverage = coverageOf(fastify)
-  if (!coverage.add(registration)) {
-    throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; give each registration a prefix or a scope of its own.')
+  const registry = registryOf(fastify)
+  if (!registry.add(registration)) {
+    throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; ' +
+      'give each registration a prefix or a scope of its own.')
   }
-  decorate(fastify, coverage)
-  fastify.addHook('onRoute', ({ config }) => { readRouteConfig(config ?? {}) })
-  fastify.addHook('onRequest', onRequestFor(registration, coverage))
+  decorate(fastify, registry)
+  fastify.addHook('onRoute', route => { if (route.config !== undefined) route.config = compileRouteConfig(route.config) })
+  fastify.addHook('onRequest', onRequestFor(registration, registry))
+  fastify.addHook('onError', cfAccessOnError)
+  announceAtStart(registration, settings.audience)
 }
 
-function onRequestFor (registration: Registration, coverage: Coverage): CfAccessGuard {
+function onRequestFor (registration: Registration, registry: RegistrationRegistry): CfAccessGuard {
   return function cfAccessOnRequest (request, reply, done) {
     // A scope older than the registration does not know the decorator's initial value.
     request.cfAccess ??= null
     let requirement: Requirement
     try {
-      requirement = coverage.requirementOf(request)
+      requirement = registry.requirementFor(request)
     } catch (error) {
-      return refuse(error, request, reply, done)
+      return done(error as Error)
     }
     const { registrations, policy } = requirement
     if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
-    admit(registration, policy, request, reply, registration.login === null ? done : orLogin(registration.login, request, reply, done))
+    checkRequest(registration, policy, request, registration.login === null ? done : orLogin(registration.login, request, reply, done))
   }
 }
 
-function orLogin (login: Login, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): HookHandlerDoneFunction {
+function orLogin (
+  login: Login, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction
+): HookHandlerDoneFunction {
   return error => {
     if (error === undefined || !sendToLogin(error, request, reply, login)) done(error)
   }
 }
 
-function decorate (fastify: FastifyInstance, coverage: Coverage): void {
+function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): void {
   if (!fastify.hasRequestDecorator('cfAccess')) fastify.decorateRequest('cfAccess', null)
   if (fastify.hasDecorator('cfAccess')) return
   fastify.decorate('cfAccess', {
     getter () {
       return {
         guard,
-        verify: async token => coverage.nearest(this).verifier.verify(token),
-        status: () => coverage.nearestOfOneTeam(this).keySet.status(),
-        logoutUrl: (returnTo, at) => logoutUrl(coverage.nearestOfOneTeam(this).team, returnTo, at)
+        verify: async token => registry.nearest(this).verifier.verify(token),
+        status: () => registry.nearestOfOneTeam(this).keySet.status(),
+        logoutUrl: (returnTo, at) => logoutUrl(registry.nearestOfOneTeam(this).team, returnTo, at)
       }
     }
   })

@@ -1,6 +1,6 @@
 /** Tells @fastify/swagger which routes are guarded, by its own means: a `transform`. */
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
-import { coverageOf } from './coverage.js'
+import { registryOf } from './coverage/registry.js'
 import { isGuard } from './guard.js'
 
 /** What @fastify/swagger hands a transform of a route, beside the document it writes. */
@@ -78,7 +78,7 @@ export function swaggerTransform<Route extends SwaggerRoute> (
 function isGuarded (route: ScopedRoute): boolean {
   const { [SCOPE]: scope, url, config = {}, onRequest, preValidation, preHandler } = route
   return [onRequest, preValidation, preHandler].flat().some(isGuard) ||
-    (scope !== undefined && coverageOf(scope).guardsRoute(scope, url, config))
+    (scope !== undefined && registryOf(scope).guardsRoute(scope, url, config))
 }
 
 function describe (schema: SecuredSchema = {}, document: Document): SecuredSchema {

@@ -144,7 +144,7 @@ t.test('R-20 scopes with prefixes of their own, with parameters, and the same as
 
 t.test('R-20 R-21 a list of prefixes, one that ends in a slash, and the root', async t => {
   const guarded = await start(t, async app => {
-    await app.register(cfAccess, { ...options, prefix: ['/a', '/b/'] as never })
+    await app.register(cfAccess, { ...options, prefixes: ['/a', '/b/'] })
     for (const path of ['/a', '/b', '/b/x', '/c', '/ab']) app.get(path, page)
   })
   for (const [target, status] of [['/a', 401], ['/b', 401], ['/b/', 401], ['/b/x', 401], ['/c', 200], ['/ab', 200]] as const) t.equal(await statusOf(guarded, target), status, target)
@@ -388,15 +388,15 @@ t.test('D-09 a target that does not come to an end is guarded', async t => {
     app.get('/*', page)
   })
   for (const target of [`/${'%25'.repeat(4600)}61dmin`, `/${'../'.repeat(4600)}`, `/${';'.repeat(14_000)}`, `/${'%EF%B7%BA'.repeat(1500)}`, `/a${'%2e%20'.repeat(2000)}x`,
-    '/%2525252525252561dmin', '/%25ff/x', `/${'a'.repeat(1900)}%5cx%20%3bx%23x%00`, `/${'a'.repeat(2048)}`]) {
+    '/%2525252525252561dmin', `/${'a;/'.repeat(600)}`, `/~${'a'.repeat(2048)}`]) {
     t.equal(await statusOf(guarded, target), 401, target.slice(0, 20))
     t.not(await statusOf(guarded, target, token), 401, target.slice(0, 20))
   }
-  t.equal(await statusOf(guarded, `/${'a'.repeat(2047)}`), 200)
+  for (const target of [`/~${'a'.repeat(2046)}`, `/${'a'.repeat(8000)}`, '/%25ff/x']) t.equal(await statusOf(guarded, target), 200, target.slice(0, 20))
 })
 
 t.test('D-09 a route whose pattern does not come to an end is guarded', async t => {
-  const long = `/${'a'.repeat(2100)}`
+  const long = `/~${'a'.repeat(2100)}`
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.get(long, page)

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess } from '../lib/index.js'
 import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
@@ -132,11 +133,59 @@ t.test('options of the wrong type are told apart from what they take', async t =
 })
 
 t.test('R-21 a prefix is plain segments with a leading slash', async t => {
-  for (const prefix of ['/', '/admin', '/admin/', '/a/b', '/ADMIN', '/a-b_c.d', ['/a', '/b'], '/café']) await start(t, { ...GOOD, prefix })
-  for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b', '/../a', '/a/.', '/a/\0',
-    [], [''], ['/a', 'b'], /a/, 5, null, undefined]) {
-    await refuses(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
+  for (const prefix of ['/', '/admin', '/admin/', '/a/b', '/ADMIN', '/a-b_c.d', '/café', '/.well-known']) {
+    await start(t, { ...GOOD, prefix })
+    await start(t, { ...GOOD, prefixes: [prefix] })
   }
+  for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b', '/../a', '/a/.', '/a/\0', '/a.', '/a./b', '/...',
+    /a/, 5, null, undefined]) {
+    await refuses(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
+    await refuses(t, { ...GOOD, prefixes: ['/a', prefix] }, /^Option "prefixes" is .*; it takes a list of paths, each a path such as/)
+  }
+  for (const prefixes of [[], [''], '/a', null, undefined, {}]) await refuses(t, { ...GOOD, prefixes }, /^Option "prefixes" is/)
+  await refuses(t, { ...GOOD, prefix: ['/a', '/b'] }, /^Option "prefix" is .*; it takes one path; write "prefixes" for a list\.$/)
+  await refuses(t, { ...GOOD, prefix: '/a', prefixes: ['/b'] }, /^Options "prefix" and "prefixes" are both given; leave one out\.$/)
+})
+
+t.test('R-46 a prefix that says the scope\'s own again stops the start', async t => {
+  const scopes: Array<[scope: string, prefix: string]> = [
+    ['/admin', '/admin'], ['/admin', '/admin/'], ['/admin', '/admin/users'], ['/admin', '/Admin'], ['/api/v1', '/api/v1'], ['/api/v1', '/v1'],
+    ['/api/v1', '/api'], ['/api/v1', '/api/admin'], ['/:tenant/api', '/api'], ['/a/', '/a']
+  ]
+  for (const [scope, prefix] of scopes) {
+    const app = createApp(t)
+    app.register(async inner => { inner.register(cfAccess, { ...GOOD, prefix }) }, { prefix: scope })
+    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /^Option "prefix" is "\/.*", but this scope's prefix is already "\// }, `${prefix} in ${scope}`)
+  }
+  const app = createApp(t)
+  app.register(async inner => { inner.register(cfAccess, { ...GOOD, prefix: '/admin' }) }, { prefix: '/admin' })
+  await t.rejects(async () => app.ready(), {
+    message: 'Option "prefix" is "/admin", but this scope\'s prefix is already "/admin"; ' +
+      'leave it out, or write prefixes: [\'/admin\'] if you mean /admin/admin'
+  })
+})
+
+t.test('R-46 options that a scope hands on never open it', async t => {
+  const nested = async (outer: FastifyInstance, register: (inner: FastifyInstance, outerOptions: object, innerOptions: object) => void): Promise<void> => {
+    outer.register(async (scope, outerOptions: object) => {
+      scope.register(async (inner, innerOptions: object) => {
+        register(inner, outerOptions, innerOptions)
+        inner.get('/x', async () => 'in')
+      }, { prefix: '/v1' })
+    }, { prefix: '/api' })
+  }
+  for (const own of [true, false]) {
+    const app = createApp(t)
+    await nested(app, (inner, outerOptions, innerOptions) => inner.register(cfAccess, { ...GOOD, ...(own ? innerOptions : outerOptions) }))
+    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
+  }
+  const deliberate = createApp(t)
+  await nested(deliberate, inner => {
+    inner.register(cfAccess, { ...GOOD, prefixes: ['/api', '/v1/x'] })
+    inner.get('/api', async () => 'in')
+  })
+  t.equal((await deliberate.inject('/api/v1/api')).statusCode, 401)
+  t.equal((await deliberate.inject('/api/v1/x')).statusCode, 200)
 })
 
 t.test('S-07 an unknown name is told with the known one nearest to it', async t => {
@@ -160,8 +209,8 @@ t.test('S-07 S-08 what an option object inherits does not count', async t => {
 
 t.test('two registrations that could not tell who decides stop the start', async t => {
   const app = createApp(t)
-  app.register(cfAccess, { ...GOOD, prefix: ['/a', '/b'] as never })
-  app.register(cfAccess, { ...GOOD, prefix: ['/c', '/B/'] as never })
+  app.register(cfAccess, { ...GOOD, prefixes: ['/a', '/b'] })
+  app.register(cfAccess, { ...GOOD, prefixes: ['/c', '/B/'] })
   await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /registered twice in one scope for the same path/ })
 })
 

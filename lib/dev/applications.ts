@@ -1,10 +1,10 @@
 /** The Access applications of the stand-in: paths, each with its AUD tag and policy. */
 import { createHash } from 'node:crypto'
+import { possiblePaths } from '../coverage/possible-paths.js'
+import { prefixOf, type Prefix } from '../coverage/prefix.js'
 import { OptionsInvalidError } from '../errors.js'
 import { describe, readMembers, refuse } from '../option-errors.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy.js'
-import { prefixOf, type Prefix } from '../prefix.js'
-import { readings } from '../readings.js'
 
 /** An application: a path and what is below it. */
 export interface AccessApplication {
@@ -49,7 +49,7 @@ export class Applications {
    * @returns `null`: nobody's, it is public. `'reserved'`: Access's own. `'unreadable'`: it cannot be told.
    */
   at (target: string): Application | null | 'reserved' | 'unreadable' {
-    const paths = readings(target)
+    const paths = possiblePaths(target)
     if (paths === null) return 'unreadable'
     const isIn = (prefix: Prefix): boolean => [...paths].some(path => prefix.covers(path))
     if (isIn(RESERVED)) return 'reserved'

@@ -1,0 +1,114 @@
+/** The registrations of one Fastify server, and which of them a request has to satisfy. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
+import {
+  compileGuardedRoute, compileRoute, nearestOf, registrationsOfPattern, requirementOf, type Requirement, type Route
+} from './route.js'
+import { readRouteConfig } from './route-config.js'
+
+export type { Requirement } from './route.js'
+
+export class RegistrationRegistry {
+  readonly #registrations: Registration[] = []
+  // By the route's own config object: another method, host or version can share the route's text.
+  readonly #routes = new WeakMap<object, Route>()
+  readonly #guardedRoutes = new WeakMap<object, Route>()
+  /** Of requests whose target counts, so that several registrations interpret it once. */
+  readonly #requirements = new WeakMap<FastifyRequest, Requirement>()
+
+  /** @returns `false` when a registration of the same scope for the same path is there already. */
+  add (registration: Registration): boolean {
+    if (this.#registrations.some(other => conflicts(registration, other))) return false
+    this.#registrations.push(registration)
+    return true
+  }
+
+  /**
+   * What guards this request without a `guard()` of its route's.
+   * @throws {OptionsInvalidError} for an invalid `config.cfAccess` of a route declared before the registration
+   * @throws {NotRegisteredError} when the route asks and no single registration is the nearest
+   */
+  requirementFor (request: FastifyRequest): Requirement {
+    const { key, pattern } = routeOf(request)
+    let route = this.#routes.get(key)
+    if (route === undefined) {
+      route = compileRoute(this.#visibleFrom(request.server), pattern, readRouteConfig(request.routeOptions.config))
+      this.#routes.set(key, route)
+    }
+    return route.fixed !== null ? requirementOf(route, request) : this.#interpretOnce(route, request)
+  }
+
+  /**
+   * What a `guard()` of the route's own demands.
+   * @throws {NotRegisteredError} when no single registration is the nearest
+   */
+  guardRequirementFor (request: FastifyRequest): Requirement {
+    const { key, pattern } = routeOf(request)
+    let route = this.#guardedRoutes.get(key)
+    if (route === undefined) {
+      route = compileGuardedRoute(this.#visibleFrom(request.server), pattern)
+      this.#guardedRoutes.set(key, route)
+    }
+    return requirementOf(route, request)
+  }
+
+  /** Whether a route is guarded, as far as its pattern tells: of a wildcard's paths some can be, and others not. */
+  guardsRoute (scope: FastifyInstance, pattern: string, config: object): boolean {
+    const { asks, optsOut } = readRouteConfig(config)
+    return asks || (!optsOut && registrationsOfPattern(this.#visibleFrom(scope), pattern).length > 0)
+  }
+
+  /**
+   * The one registration nearest to a scope.
+   * @throws {NotRegisteredError} when there is none, or more than one
+   */
+  nearest (scope: FastifyInstance): Registration {
+    return nearestOf(this.#visibleFrom(scope))
+  }
+
+  /**
+   * One of the registrations nearest to a scope, for what all those of one team have in common.
+   * @throws {NotRegisteredError} when there is none, or they are of several teams
+   */
+  nearestOfOneTeam (scope: FastifyInstance): Registration {
+    const visible = this.#visibleFrom(scope)
+    const nearest = visible.filter(other => other.scope === visible[0]?.scope)
+    const isOneTeam = nearest.every(other => other.keySet === nearest[0]?.keySet)
+    return nearestOf(isOneTeam ? nearest.slice(0, 1) : nearest)
+  }
+
+  #interpretOnce (route: Route, request: FastifyRequest): Requirement {
+    let requirement = this.#requirements.get(request)
+    if (requirement === undefined) {
+      requirement = requirementOf(route, request)
+      this.#requirements.set(request, requirement)
+    }
+    return requirement
+  }
+
+  /** Scopes made before a registration see it too. */
+  #visibleFrom (scope: FastifyInstance): Registration[] {
+    return this.#registrations.filter(other => isWithin(scope, other.scope)).sort(innermostFirst)
+  }
+}
+
+/**
+ * A 404 handler has no pattern, whatever its config says: Fastify sets `prefixTrailingSlash` on every route, and on
+ * no 404 handler. Its config object can be another scope's as well.
+ */
+function routeOf ({ routeOptions, server }: FastifyRequest): { key: object, pattern: string | undefined } {
+  const { config, url, prefixTrailingSlash } = routeOptions as typeof routeOptions & { prefixTrailingSlash?: string }
+  return prefixTrailingSlash === undefined ? { key: server, pattern: undefined } : { key: config, pattern: url }
+}
+
+const registries = new WeakMap<object, RegistrationRegistry>()
+
+/** The registry of the server an instance belongs to: scopes share that object, and no decorator. */
+export function registryOf (instance: FastifyInstance): RegistrationRegistry {
+  let registry = registries.get(instance.server)
+  if (registry === undefined) {
+    registry = new RegistrationRegistry()
+    registries.set(instance.server, registry)
+  }
+  return registry
+}

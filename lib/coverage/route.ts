@@ -1,0 +1,155 @@
+/** A route as its registrations see it, and what a single request for it has to satisfy. */
+import type { FastifyRequest } from 'fastify'
+import { NotRegisteredError } from '../errors.js'
+import type { Decide } from '../policy.js'
+import { matchDepth, type Registration } from '../registration.js'
+import { possiblePaths } from './possible-paths.js'
+import { isLiteral, patternMatcher } from './prefix.js'
+import type { RouteConfig } from './route-config.js'
+
+/** What a request has to satisfy: every one of these registrations, and the route's own policy with each. */
+export interface Requirement {
+  readonly registrations: readonly Registration[]
+  readonly policy: Decide | null
+}
+
+/** All that does not depend on the single request. */
+export interface Route {
+  /** The requirement of every request whose target has one meaning to the router; `null` where each target counts. */
+  readonly fixed: Requirement | null
+  readonly selections: readonly Selection[]
+  readonly policy: Decide | null
+}
+
+/** How the registrations are found that must admit a request. */
+interface Selection {
+  /** Those that a possible path can belong to, the innermost scope's first. */
+  readonly candidates: readonly Registration[]
+  /** Those that guard the route's pattern. They decide when no possible path belongs to a candidate. */
+  readonly fallback: readonly Registration[]
+  /** Whether the route opts out for a path; only those that guard its pattern let it. `null`: it does not opt out. */
+  readonly optsOut: ((path: string) => boolean) | null
+}
+
+const NONE: readonly Registration[] = []
+
+/**
+ * @param visible the registrations whose scope the route is in, the innermost scope's first
+ * @param pattern the route's text, or `undefined` for a 404 handler
+ * @throws {NotRegisteredError} when the route asks and no single registration is the nearest
+ */
+export function compileRoute (visible: readonly Registration[], pattern: string | undefined, config: RouteConfig): Route {
+  const unasked = selectionOf(visible.filter(({ global }) => global), pattern, config.optsOut)
+  // A route that asks for more stays guarded by what guards it anyway.
+  return toRoute(config.asks ? [unasked, askingSelectionOf(visible, pattern)] : [unasked], pattern, config.policy)
+}
+
+/**
+ * A route as a `guard()` of its own sees it.
+ * @throws {NotRegisteredError} when no single registration is the nearest
+ */
+export function compileGuardedRoute (visible: readonly Registration[], pattern: string | undefined): Route {
+  return toRoute([askingSelectionOf(visible, pattern)], pattern, null)
+}
+
+/** The registrations that guard a route by its pattern alone. */
+export function registrationsOfPattern (visible: readonly Registration[], pattern: string): readonly Registration[] {
+  return selectionOf(visible.filter(({ global }) => global), pattern, false).fallback
+}
+
+/** What one request for the route has to satisfy. */
+export function requirementOf (route: Route, request: FastifyRequest): Requirement {
+  const { fixed, selections, policy } = route
+  if (fixed !== null && !hasMark(request.url)) return fixed
+  const targets = request.url === request.originalUrl ? [request.url] : [request.url, request.originalUrl]
+  const paths = targets.map(possiblePaths)
+  return { registrations: unique(selections.flatMap(selection => select(selection, paths))), policy }
+}
+
+/**
+ * The one registration nearest to a scope.
+ * @param visible the innermost scope's first
+ * @throws {NotRegisteredError} when there is none, or more than one
+ */
+export function nearestOf ([first, second]: readonly Registration[]): Registration {
+  if (first === undefined) throw new NotRegisteredError('fastify-cf-access is not registered where this guard runs')
+  if (second?.scope === first.scope) {
+    throw new NotRegisteredError('Several registrations of fastify-cf-access are equally near, and none has this path under its prefix')
+  }
+  return first
+}
+
+function toRoute (selections: readonly Selection[], pattern: string | undefined, policy: Decide | null): Route {
+  const isFixed = selections.every(selection => coversWholeScope(selection) || (pattern !== undefined && isLiteral(pattern)))
+  const registrations = unique(selections.flatMap(({ optsOut, fallback }) => optsOut === null ? fallback : NONE))
+  return { fixed: isFixed ? { registrations, policy } : null, selections, policy }
+}
+
+/** Whether all paths belong to one registration, and the route does not opt out of it. */
+function coversWholeScope ({ candidates: [first, second], optsOut }: Selection): boolean {
+  return first === undefined || (first.prefixes === null && second === undefined && optsOut === null)
+}
+
+function selectionOf (registrations: readonly Registration[], pattern: string | undefined, optsOut: boolean): Selection {
+  const candidates = withinReach(registrations)
+  // A colon that is text is written twice in a pattern.
+  const paths = possiblePaths((pattern ?? '/').replaceAll('::', ':'))
+  const fallback = paths === null ? candidates : ownersOf(paths, candidates)
+  return { candidates, fallback, optsOut: optsOut && pattern !== undefined ? patternMatcher(pattern) : null }
+}
+
+function askingSelectionOf (visible: readonly Registration[], pattern: string | undefined): Selection {
+  const selection = selectionOf(visible, pattern, false)
+  return selection.fallback.length > 0 ? selection : { ...selection, fallback: [nearestOf(visible)] }
+}
+
+/** A scope that is guarded as a whole leaves no path to the scopes around it. */
+function withinReach (registrations: readonly Registration[]): readonly Registration[] {
+  const whole = registrations.find(({ prefixes }) => prefixes === null)
+  if (whole === undefined) return registrations
+  const last = registrations.findLastIndex(({ scope }) => scope === whole.scope)
+  return registrations.slice(0, last + 1)
+}
+
+/** A router cuts a target at these, and still hands it on whole. */
+function hasMark (target: string): boolean {
+  return target.includes(';') || target.includes('#')
+}
+
+/** Where a target has several possible paths, the registration of each must admit the request. */
+function select (
+  { candidates, fallback, optsOut }: Selection, targets: ReadonlyArray<ReadonlySet<string> | null>
+): readonly Registration[] {
+  const found = targets.flatMap(paths => {
+    if (paths === null) return candidates
+    return [...paths].flatMap(path => {
+      const owner = registrationFor(path, candidates)
+      const isOpen = owner === undefined || (optsOut !== null && optsOut(path) && fallback.includes(owner))
+      return isOpen ? NONE : owner
+    })
+  })
+  return found.length > 0 || optsOut !== null ? found : fallback
+}
+
+function ownersOf (paths: ReadonlySet<string>, candidates: readonly Registration[]): readonly Registration[] {
+  return unique([...paths].map(path => registrationFor(path, candidates)).filter(owner => owner !== undefined))
+}
+
+/** The innermost scope decides, in it the longest prefix, as the more specific Access application does. */
+function registrationFor (path: string, candidates: readonly Registration[]): Registration | undefined {
+  let owner: Registration | undefined
+  let deepest = -1
+  for (const candidate of candidates) {
+    if (owner !== undefined && owner.scope !== candidate.scope) break
+    const depth = matchDepth(path, candidate)
+    if (depth > deepest) {
+      owner = candidate
+      deepest = depth
+    }
+  }
+  return owner
+}
+
+function unique (registrations: readonly Registration[]): readonly Registration[] {
+  return registrations.length > 1 ? [...new Set(registrations)] : registrations
+}

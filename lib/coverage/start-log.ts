@@ -1,0 +1,71 @@
+/** What a registration says when the application starts: what it guards, or why it probably guards nothing. */
+import type { FastifyInstance } from 'fastify'
+import type { Registration } from '../registration.js'
+import type { Prefix } from './prefix.js'
+
+/** Logs at `info` what is guarded; warns when no route can be, and when middleware runs before the guard. To be called at registration. */
+export function announceAtStart (registration: Registration, audience: readonly string[]): void {
+  const { scope, global, team } = registration
+  if (scope.hasDecorator('use')) scope.log.warn(MIDDLEWARE)
+  if (global) warnIfUnused(registration)
+  scope.addHook('onReady', async () => {
+    scope.log.info({ guards: guardedBy(registration), team: team.issuer, audience }, 'Cloudflare Access guard registered')
+  })
+}
+
+/** Only where it is sure, since hooks see no route declared before them. */
+function warnIfUnused (registration: Registration): void {
+  const { scope } = registration
+  const isGuardable = guardableBy(registration)
+  const earlier = knowsEarlierRoutes(registration) ? patternsOf(scope) : null
+  let guardsLater = false
+  scope.addHook('onRoute', ({ url }) => { guardsLater ||= isGuardable(url) })
+  scope.addHook('onReady', async () => {
+    if (guardsLater || (earlier ?? patternsOf(scope)).some(isGuardable)) return
+    scope.log.warn(`Cloudflare Access guards ${guardedBy(registration)}, and no route is there. ${reasonFor(registration)}`)
+  })
+}
+
+const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs before it, ' +
+  'for requests that are not authenticated. Register fastify-cf-access first (with NestJS: on the adapter, before NestFactory.create).'
+
+function guardedBy ({ scope, prefixes, global }: Registration): string {
+  if (!global) return 'routes that ask for it'
+  return prefixes?.map(({ path }) => path).join(', ') ?? `everything in the scope ${scope.prefix === '' ? '/' : scope.prefix}`
+}
+
+function guardableBy ({ prefixes }: Registration): (pattern: string) => boolean {
+  return pattern => prefixes === null || prefixes.some((prefix: Prefix) => prefix.canCover(pattern))
+}
+
+/**
+ * In a scope without a prefix of its own the server's list of routes does not tell which are the scope's, so the
+ * list is taken at registration: a route that comes later is seen by a hook.
+ */
+function knowsEarlierRoutes ({ scope }: Registration): boolean {
+  return scope.prefix === '' && !isRoot(scope)
+}
+
+function isRoot (scope: FastifyInstance): boolean {
+  return !('register' in Object.getPrototypeOf(scope))
+}
+
+function reasonFor (registration: Registration): string {
+  return knowsEarlierRoutes(registration)
+    ? 'A plugin that registers it for the instance around it must be wrapped in fastify-plugin.'
+    : 'Check the spelling of the prefix, which is relative to the prefix of the scope.'
+}
+
+// A node of the tree, such as "│   └── istrator (GET, HEAD)". One without methods is only the start of others.
+const NODE = /^((?:[│ ] {3})*)[├└]── (.*?)( \([A-Z-]+(?:, [A-Z-]+)*\).*)?$/
+
+/** Every route's pattern, out of the tree that Fastify prints. */
+function patternsOf (scope: FastifyInstance): string[] {
+  const above: string[] = []
+  return scope.printRoutes().split('\n').flatMap(line => {
+    const [, indent, text, methods] = NODE.exec(line) ?? []
+    if (indent === undefined || text === undefined) return []
+    above.splice(indent.length / 4, Infinity, text)
+    return methods === undefined ? [] : [above.join('')]
+  })
+}

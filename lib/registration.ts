@@ -1,0 +1,49 @@
+/** One use of the plugin: where it guards, and which requests it admits. */
+import type { FastifyInstance } from 'fastify'
+import type { Prefix } from './coverage/prefix.js'
+import type { KeySet } from './key-set.js'
+import type { Login } from './login.js'
+import type { Decide } from './policy.js'
+import type { Team } from './team.js'
+import type { ReadTokens } from './token.js'
+import type { Verifier } from './verifier.js'
+
+export interface Registration {
+  /** The instance it is registered on. It guards requests of this scope alone. */
+  readonly scope: FastifyInstance
+  /** `null`: the whole scope. */
+  readonly prefixes: readonly Prefix[] | null
+  /** `false`: it guards only routes that ask for it. */
+  readonly global: boolean
+  readonly preflight: boolean
+  readonly policy: Decide | null
+  readonly readTokens: ReadTokens
+  readonly verifier: Verifier
+  readonly keySet: KeySet
+  readonly team: Team
+  /** Redirects browsers to the login page; `null`: rejects them like other clients. */
+  readonly login: Login | null
+}
+
+/** How many segments of a path a registration claims, and one more for a prefix than for none; -1 where it claims none. */
+export function matchDepth (path: string, { prefixes }: Registration): number {
+  if (prefixes === null) return 0
+  return Math.max(-1, ...prefixes.filter(prefix => prefix.covers(path)).map(prefix => prefix.depth + 1))
+}
+
+/** Whether neither of two registrations could guard alone, since both name the same path in one scope. */
+export function conflicts (a: Registration, b: Registration): boolean {
+  if (a.scope !== b.scope) return false
+  if (a.prefixes === null || b.prefixes === null) return a.prefixes === b.prefixes
+  return a.prefixes.some(({ path }) => b.prefixes!.some(other => other.path === path))
+}
+
+/** Whether an instance is a scope or inside it: Fastify's scopes inherit from one another. */
+export function isWithin (scope: FastifyInstance, outer: FastifyInstance): boolean {
+  return scope === outer || Object.prototype.isPrototypeOf.call(outer, scope)
+}
+
+export function innermostFirst (a: Registration, b: Registration): number {
+  if (a.scope === b.scope) return 0
+  return isWithin(a.scope, b.scope) ? -1 : 1
+}
