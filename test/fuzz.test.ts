@@ -1,7 +1,7 @@
 import t from 'tap'
 import { cfAccess } from '../lib/index.js'
-import { prefixOf } from '../lib/prefix.js'
-import { readings as possiblePaths } from '../lib/readings.js'
+import { prefixOf } from '../lib/coverage/prefix.js'
+import { possiblePaths } from '../lib/coverage/possible-paths.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, startTeam } from './fixtures/index.js'
 import { createPureCheck } from './fuzz/pure.js'
 import { Random } from './fuzz/random.js'
@@ -36,6 +36,8 @@ const HARMLESS = [
   ...['x=/admin/y', '/../admin', '%2e%2e%2fadmin', '', '?', 'to=http://any/admin', 'a=%zz'].map(query => `/list?${query}`),
   `/list?${'x=/../admin&'.repeat(300)}`
 ]
+
+t.setTimeout(120_000)
 
 const team = await startTeam(t)
 const registerFor = (audience: string): Register => async (scope, prefix) => {
