@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess, guard, type CfAccessOptions } from '../lib/index.js'
+import { cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions, type CfAccessRefusal } from '../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from './fixtures/index.js'
 
 const team = await startTeam(t)
@@ -75,6 +75,7 @@ t.test('whoever is no browser asking for a page is refused', async t => {
     'a look-alike': { headers: { accept: 'text/htmlx' } },
     'a script': { headers: { 'x-requested-with': 'XMLHttpRequest' } },
     'a fetch': { headers: { 'sec-fetch-mode': 'cors' } },
+    'a WebSocket': { headers: { upgrade: 'websocket' } },
     'an odd host': { headers: { host: 'evil.example/..' } }
   }
   for (const [name, options] of Object.entries(others)) t.equal((await navigate(app, options)).statusCode, 401, name)
@@ -103,6 +104,29 @@ t.test('without the option nobody is redirected, nor by a guard() of a route, wh
   guarded.get('/admin/asking', { config: { cfAccess: true } }, async () => 'in')
   t.equal((await navigate(guarded)).statusCode, 401)
   t.equal((await navigate(guarded, { url: '/admin/asking' })).statusCode, 302)
+})
+
+t.test('X-21 a redirect to the login page is an event of its own, and not a rejection', async t => {
+  const logins: CfAccessLogin[] = []
+  const rejections: CfAccessRefusal[] = []
+  const onLogin = (message: CfAccessLogin): void => { logins.push(message) }
+  const onRejection = (message: CfAccessRefusal): void => { rejections.push(message) }
+  channels.login.subscribe(onLogin)
+  channels.refusal.subscribe(onRejection)
+  t.teardown(() => { channels.login.unsubscribe(onLogin); channels.refusal.unsubscribe(onRejection) })
+  const lines: string[] = []
+  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } }, disableRequestLogging: true })
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })
+  app.get('/admin/x', async () => 'in')
+  await app.ready()
+  lines.length = 0
+  t.equal((await navigate(app)).statusCode, 302)
+  t.equal((await navigate(app, { url: '/none', headers: bearing(expired) })).statusCode, 302)
+  t.strictSame(logins, [{ code: 'FST_CF_ACCESS_TOKEN_MISSING', route: '/admin/x' }, { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', route: null }])
+  t.strictSame(rejections, [])
+  t.strictSame(lines, Array(2).fill('redirected to the Cloudflare Access login page'))
+  t.equal((await navigate(app, { headers: { accept: '*/*' } })).statusCode, 401)
+  t.strictSame([logins.length, rejections.length], [2, 1])
 })
 
 t.test('where no keys can be had nobody is sent round', async t => {

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { inspect } from 'node:util'
+import fastifyAuth from '@fastify/auth'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { cfAccess, guard, TokenMissingError, type CfAccessOptions } from '../lib/index.js'
+import { cfAccess, channels, guard, TokenMissingError, type CfAccessOptions, type CfAccessRefusal } from '../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from './fixtures/index.js'
 
 const team = await startTeam(t)
@@ -255,4 +256,75 @@ t.test('X-08 no client input makes a 500 or shows a stack', async t => {
       t.notMatch(body, /stack|\.js|\.ts/)
     }
   }
+})
+
+const TRACES = ['cache-control', 'www-authenticate', 'retry-after'] as const
+
+t.test('X-20 a guard that denies beside another way in leaves no trace on what is admitted', async t => {
+  const reports: CfAccessRefusal[] = []
+  const listener = (message: CfAccessRefusal): void => { reports.push(message) }
+  channels.refusal.subscribe(listener)
+  t.teardown(() => channels.refusal.unsubscribe(listener))
+  const lines: string[] = []
+  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(line) } }, disableRequestLogging: true })
+  await app.register(fastifyAuth)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/in' })
+  await app.register(async scope => {
+    await scope.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+    const failing = async (): Promise<void> => { throw new Error('no key') }
+    const admits = async (): Promise<void> => {}
+    const denied = guard({ include: { serviceToken: true } })
+    for (const [path, other] of [['/admits', admits], ['/fails', failing]] as const) {
+      scope.get(`/in${path}`, { preHandler: scope.auth([denied, other]) }, async request => request.cfAccess?.claims.email)
+      scope.get(`/own${path}`, { preHandler: scope.auth([other, denied]) }, async request => request.cfAccess?.claims.email ?? 'a stranger')
+      scope.get(`/late${path}`, { preHandler: scope.auth([denied, other]) }, async request => request.cfAccess?.claims.email ?? 'a stranger')
+    }
+  })
+  lines.length = 0
+  const within = await app.inject({ url: '/in/admits', headers: bearing(alice) })
+  t.equal(within.body, 'alice@acme.com', 'the identity of the earlier guard')
+  const responses = [within, await app.inject('/late/admits'), await app.inject({ url: '/late/admits', headers: bearing(alice) }),
+    await app.inject({ url: '/own/admits', headers: bearing('x.y.z') })]
+  for (const { statusCode, headers } of responses) {
+    t.equal(statusCode, 200)
+    for (const name of TRACES) t.notOk(name in headers, name)
+  }
+  t.strictSame(reports, [], 'no rejection is counted')
+  t.strictSame(lines.filter(line => line.includes('reqId')), [], 'no request is logged')
+
+  const rejected = await app.inject({ url: '/own/fails', headers: bearing(alice) })
+  t.equal(rejected.statusCode, 403)
+  t.equal(rejected.headers['cache-control'], 'no-store')
+  t.match(reports, [{ code: 'FST_CF_ACCESS_FORBIDDEN', rule: 'include', statusCode: 403, route: '/own/fails' }])
+  t.equal(lines.filter(line => line.includes('rejected by Cloudflare Access guard')).length, 1)
+})
+
+t.test('a rejection is reported once, however many scopes are around it', async t => {
+  const reports: CfAccessRefusal[] = []
+  const listener = (message: CfAccessRefusal): void => { reports.push(message) }
+  channels.refusal.subscribe(listener)
+  t.teardown(() => channels.refusal.unsubscribe(listener))
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  app.register(async scope => {
+    scope.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+    scope.get('/x', async () => 'in')
+  })
+  t.equal((await app.inject('/x')).headers['www-authenticate'], 'Cloudflare-Access')
+  t.equal(reports.length, 1)
+})
+
+t.test('an error of details() or verify() that a handler lets go is a rejection as well', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/in' })
+  app.get('/in', async request => request.cfAccess?.details())
+  app.get('/open', async () => app.cfAccess.verify('x.y.z'))
+  team.outage('error', 'get-identity')
+  t.teardown(() => team.outage(null))
+  const unavailable = await app.inject({ url: '/in', headers: bearing(team.userToken({ email: 'c@acme.com', audience: AUD })) })
+  t.equal(unavailable.statusCode, 503)
+  t.match(unavailable.headers['retry-after'], /^[1-9]\d*$/)
+  t.equal(unavailable.headers['cache-control'], 'no-store')
+  const invalid = await app.inject('/open')
+  t.strictSame([invalid.statusCode, invalid.headers['www-authenticate']], [401, 'Cloudflare-Access'])
 })

@@ -44,3 +44,25 @@ t.test('options meant for every plugin of a folder stop the start rather than be
   app.register(fastifyAutoload, { dir: folder('plugins'), options: { audiance: 'a typo' } })
   await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"audiance".*"audience"/ })
 })
+
+t.test('R-46 loaded from a folder in a scope with a prefix it guards the paths of both', async t => {
+  const app = createApp(t)
+  app.register(async scope => { scope.register(fastifyAutoload, { dir: folder('routes') }) }, { prefix: '/api' })
+  await isGuarded(t, app, '/api/admin')
+  t.equal((await app.inject('/api/')).body, 'nobody')
+})
+
+t.test('R-46 a prefix for every plugin of a folder is the path it guards', async t => {
+  const app = createApp(t)
+  app.register(fastifyAutoload, { dir: folder('routes'), options: { prefix: '/api' } })
+  await isGuarded(t, app, '/api/admin')
+  t.equal((await app.inject('/api')).body, 'nobody')
+})
+
+t.test('R-46 the options of a scope with a prefix, handed on to a folder, stop the start', async t => {
+  for (const name of ['plugins', 'routes']) {
+    const app = createApp(t)
+    app.register(async (scope, options) => { scope.register(fastifyAutoload, { dir: folder(name), options: { ...options } }) }, { prefix: '/api' })
+    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /but this scope's prefix is already "\/api"/ }, name)
+  }
+})
