@@ -50,8 +50,8 @@ const AFTER = [
 const JUNK = [
   '%', '%2', '%zz', '%ff', '%c3', '%e2%82', '%25', ';', '.', '..', '/', '//', '\\', '\0', '\t', ' ', '#', '?', 'é',
   '%2f', '%5c', '%252f', '%2e', '%3b', '%3f', '%23', '%00', '+', '&', '=', ':', '@', '!', '~', '*', '|', '^', '"',
-  '%u002f', '%u0061', '%c0%af', '%c0%ae', '%e0%80%af', 'x', 'admin', '/admin', '/../', '/..;/', '/.', '%EF%B7%BA', '％',
-  '℀', '⁈', '⩴', '‥', '…', '\u00a0', '\u3000', '\u0085', '/x'
+  '%u002f', '%u0061', '%c0%af', '%c0%ae', '%e0%80%af', 'x', 'admin', '/admin', '/../', '/..;/', '/.', '%EF%B7%BA',
+  '％', '℀', '⁈', '⩴', '‥', '…', '\u00a0', '\u3000', '\u0085', '/x'
 ]
 
 /** A target that some readers take for `/admin` or below. @param {Random} random */
@@ -153,7 +153,8 @@ function sendable (text, random) {
 
 const WORDS = [
   'files', 'public', 'wiki', 'search', 'x', 'administrator', 'admi', 'admins', 'my-admin', 'api', 'v1', 'index.html',
-  'app.min.js', '.well-known', '_next', '2024', 'ADMIN2', 'café', 'naïve', '日本語', 'Ünïcode', 'привет', '😀', 'DOMAIN'
+  'app.min.js', '.well-known', '_next', '2024', 'ADMIN2', 'café', 'naïve', '日本語', 'Ünïcode',
+  'привет', '😀', 'DOMAIN'
 ]
 const QUERIES = [
   '?q=/admin/x', '?a=1&b=%2e%2e%2fadmin', '?/../admin', '?', '?next=//admin', '?x=%', '?to=http://any/admin', '?%61dmin'

@@ -24,7 +24,13 @@ export const CLIENTS = {
   'HTTP/1': port => {
     const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
     return {
-      ask: async (path, headers) => await answerTo(httpRequest({ host: '127.0.0.1', port, path, headers, agent })),
+      ask: async (path, headers) => {
+        // Node closes a connection after a malformed request, perhaps just when it is used again.
+        for (let tries = 1; ; tries++) {
+          const answer = await answerTo(httpRequest({ host: '127.0.0.1', port, path, headers, agent }))
+          if (answer !== HUNG_UP || tries === 5) return answer
+        }
+      },
       close: () => agent.destroy()
     }
   },
