@@ -93,8 +93,9 @@ function decodeOverlong (text) {
     const lead = /** @type {number} */ (bytes[i++])
     const more = lead < 0xc0 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf8 ? 3 : lead < 0xfc ? 4 : 5
     let code = more === 0 ? lead : lead & (0x3f >> more)
-    for (let j = 0; j < more && (Number(bytes[i]) & 0xc0) === 0x80; j++) code = code * 64 + (Number(bytes[i++]) & 0x3f)
-    out += code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code)
+    let missing = more
+    for (; missing > 0 && (Number(bytes[i]) & 0xc0) === 0x80; missing--) code = code * 64 + (Number(bytes[i++]) & 0x3f)
+    out += missing > 0 || code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code)
   }
   return out
 }
