@@ -13,7 +13,10 @@
 const MAX_LENGTH = 2048
 
 /** Characters over all forms of one target. With {@link MAX_FORMS} it bounds what a target can cost. */
-const MAX_WORK = 12_288
+const MAX_WORK = 16_384
+
+/** As many characters cost as much as a segment does by itself. */
+const SEGMENT_WORK = 24
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
 const MAX_FORMS = 48
@@ -42,7 +45,7 @@ function expand (forms: Set<string>): ReadonlySet<string> | null {
   const paths = new Set<string>()
   let work = 0
   for (const form of forms) {
-    work += form.length
+    work += form.length + SEGMENT_WORK * (form.split('/').length - 1)
     if (work > MAX_WORK || forms.size > MAX_FORMS || MANGLED.test(form)) return null
     for (const step of STEPS) forms.add(step(form))
     const reading = readLeniently(form)
