@@ -157,6 +157,7 @@ t.test('K-17 a real rotation amid made-up kids is noticed within a cooldown, and
 })
 
 t.test('D-05 tokens for another issuer, audience, algorithm or time cost neither a signature check nor a fetch', async t => {
+  stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: KEYS })
   const checks = countChecks(t)
