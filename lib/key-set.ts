@@ -12,7 +12,7 @@ export interface KeyTimes {
   readonly maxAge: number
   /** Keys older than this are believed no longer. */
   readonly maxStale: number
-  /** The least time between two refreshes for an unknown `kid`, and the longest wait between two tries while the endpoint fails. */
+  /** The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried. */
   readonly cooldown: number
   /** How long one answer may take, its body included. */
   readonly timeout: number
@@ -140,7 +140,7 @@ export class KeySet {
     return true
   }
 
-  /** Waits for the one refresh that may bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
+  /** Waits for the refresh that can bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
   async #seek (kid: string): Promise<void> {
     await this.#refreshing
     if (this.#keys.has(kid)) return

@@ -94,7 +94,7 @@ const MAX_TIMER = 2 ** 31 - 1
 const DEFAULT_CACHE_MAX = 10_000
 const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
 // An emulator changes its keys at each restart, and an extra fetch costs it nothing.
-const LOOPBACK_COOLDOWN = 1000
+const LOOPBACK_KEY_TIMES: KeyTimes = { ...DEFAULT_KEY_TIMES, cooldown: 1000 }
 
 const DEFAULT_DETAILS: DetailsSettings = { maxAge: MINUTE, timeout: 5000, max: 1000 }
 
@@ -128,7 +128,7 @@ export function checkOptions (options: object): Settings {
     cookie: readBoolean(given, 'cookie', true),
     preflight: readBoolean(given, 'preflight', false),
     cacheMax: readCache(given),
-    keyTimes: readKeyTimes(given, isLoopback(team) ? { ...DEFAULT_KEY_TIMES, cooldown: LOOPBACK_COOLDOWN } : DEFAULT_KEY_TIMES),
+    keyTimes: readKeyTimes(given, team),
     details: readDetails(given),
     recheck: readNumber(given, 'recheck', Infinity, 1, MAX_TIMER, 'seconds'),
     login: readLogin(given),
@@ -165,7 +165,8 @@ function readCache (given: ReadonlyMap<string, unknown>): number {
   return readNumber(cache, 'max', DEFAULT_CACHE_MAX, 1, 1_000_000, 'tokens', 'cache.')
 }
 
-function readKeyTimes (given: ReadonlyMap<string, unknown>, defaults: KeyTimes): KeyTimes {
+function readKeyTimes (given: ReadonlyMap<string, unknown>, team: Team): KeyTimes {
+  const defaults = isLoopback(team) ? LOOPBACK_KEY_TIMES : DEFAULT_KEY_TIMES
   const keys = readGroup(given, 'keys', Object.keys(defaults), '{ maxAge, maxStale, cooldown, timeout }')
   const read = (name: keyof KeyTimes): number =>
     readNumber(keys, name, defaults[name], 1, MAX_TIMER, 'milliseconds', 'keys.')

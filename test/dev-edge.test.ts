@@ -136,7 +136,8 @@ t.test('X-28 a file of keys that other users have access to is rejected, with wh
   await (await createAccessEdge({ to, port: 0, keys })).close()
   for (const mode of [0o644, 0o640, 0o660, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777]) {
     await chmod(keys, mode)
-    const message = `Option "keys" names ${keys}, which is open to other users (mode ${mode.toString(8)}); run: chmod 600 ${keys}`
+    const message = `Option "keys" names ${keys}, which is open to other users (mode ${mode.toString(8)}); ` +
+      `run: chmod 600 ${keys}`
     await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
   }
   for (const mode of [0o600, 0o400, 0o700]) {

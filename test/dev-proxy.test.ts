@@ -5,11 +5,15 @@ import type { Socket } from 'node:net'
 import fastifyWebsocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
-import { accessHeadersInEverySpelling, API, ask, cookieIn, serve, serveEcho, signIn, startEdge, variableOf } from './fixtures/edge.js'
+import {
+  accessHeadersInEverySpelling, API, ask, cookieIn, serve, serveEcho, signIn, startEdge, variableOf
+} from './fixtures/edge.js'
 
 const BIG = randomBytes(3 * 1024 * 1024)
 const CREDENTIALS = { clientId: 'robot.access', clientSecret: 'x' }
-const HANDSHAKE = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+const HANDSHAKE = {
+  connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ=='
+}
 const ROBOT = { 'cf-access-client-id': 'robot.access', 'cf-access-client-secret': 'x' }
 
 function digest (data: Buffer): string {
@@ -124,7 +128,8 @@ t.test('a WebSocket comes through with the token of its handshake, and not witho
   const headers = await signIn(front, 'alice@acme.com')
 
   const address = `${front.domain}/live?x=1`
-  const request = httpRequest(address, { headers: { ...HANDSHAKE, ...headers, 'cf-access-authenticated-user-email': 'root@acme.com', 'x-own': 'kept' } }).end()
+  const odd = { 'cf-access-authenticated-user-email': 'root@acme.com', 'x-own': 'kept' }
+  const request = httpRequest(address, { headers: { ...HANDSHAKE, ...headers, ...odd } }).end()
   const [accepted, socket] = await once(request, 'upgrade') as [IncomingMessage, Socket]
   t.equal(accepted.statusCode, 101)
   // One frame of text each way; a mask of zeros leaves it as it is (RFC 6455, section 5.2).
@@ -136,7 +141,7 @@ t.test('a WebSocket comes through with the token of its handshake, and not witho
   t.equal((await ask(address, { headers: HANDSHAKE })).status, 401)
 })
 
-t.test('X-28 a WebSocket\'s handshake brings no header that the application could read as one of Access\'s', async t => {
+t.test('X-28 no header of a WebSocket reaches the application that it could read as one of Access\'s', async t => {
   const app = Fastify({ forceCloseConnections: true })
   t.teardown(() => app.close())
   await app.register(fastifyWebsocket)

@@ -31,7 +31,9 @@ t.test('a WebSocket is closed when its token expires', async t => {
   await app.ready()
   const { token, left } = issue(clock)
   let opened: Promise<unknown>
-  const socket = await app.injectWS('/', { headers: bearing(token) }, { onInit: socket => { opened = once(socket, 'message') } })
+  const socket = await app.injectWS('/', { headers: bearing(token) }, {
+    onInit: socket => { opened = once(socket, 'message') }
+  })
   t.match(String(await opened!), 'open')
   const closed = once(socket, 'close')
   fire(left)

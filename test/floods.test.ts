@@ -2,7 +2,9 @@ import { webcrypto } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { listen, startTeam } from './fixtures/index.js'
-import { ask, NEVER, renamed, startApp, startEndpoint, stopClock, until, type Clock, type KeyEndpoint } from './fixtures/key-endpoint.js'
+import {
+  ask, NEVER, renamed, startApp, startEndpoint, stopClock, until, type Clock, type KeyEndpoint
+} from './fixtures/key-endpoint.js'
 
 const team = await startTeam(t)
 const [current, previous] = team.certs.keys
@@ -88,7 +90,7 @@ t.test('D-02 made-up kids while the endpoint is down cost one fetch a wait, and 
   for (let bursts = 1; bursts <= 6; bursts++) {
     t.same(await askAll(app, [...madeUp(endpoint, 500), endpoint.token()]), { 200: 1, 503: 500 })
     moveToNextTry(clock, app, 1)
-    t.same(await askAll(app, [...madeUp(endpoint, 10), endpoint.token()]), { 200: 1, 503: 10 }, 'just before the next try')
+    t.same(await askAll(app, [...madeUp(endpoint, 10), endpoint.token()]), { 200: 1, 503: 10 }, 'just before the retry')
     t.equal(endpoint.requests.length, 1 + bursts)
     clock.move(1)
   }

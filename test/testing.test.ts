@@ -96,6 +96,18 @@ t.test('what it was asked can be counted', async t => {
   t.match(team.requests.slice(before), [{ method: 'GET', path: CERTS_PATH }, { method: 'GET', path: '/elsewhere?x=1', headers: { 'x-mine': '1' } }])
 })
 
+t.test('X-27 get-identity answers 400 to whatever is brought as a token, also what it signed itself', async t => {
+  const payloads = ['', 'not JSON', 'null', '[]', '7', '"x"', '{}', '{"exp":null}', '{"exp":"9999999999"}', '{"exp":0}']
+  const signed = payloads.map(text => team.sign(text))
+  const others = ['', '.', '..', 'x.y.z', 'a.b', `${signed[0]}.x`, '%zz', '%00', '__proto__', 'ÿ', 'x'.repeat(8000)]
+  for (const token of [...signed, ...others]) {
+    const headers = { cookie: `CF_Authorization=${token}` }
+    const response = await fetch(`${team.domain}/cdn-cgi/access/get-identity`, { headers })
+    t.equal(response.status, 400, token.slice(0, 40))
+    t.match(await response.json(), { err: 'unable to find app token' })
+  }
+})
+
 const ANSWERS: Partial<Record<string, [status: number, body: RegExp]>> = {
   redirect: [302, /^$/],
   error: [500, /^\{\}$/],

@@ -138,7 +138,9 @@ t.test('H-08 a token is not remembered beyond its key', async t => {
   await own.admits(t, token)
   await own.team.rotateKeys()
   await own.team.rotateKeys()
-  const asked = new Promise<() => void>(resolve => own.team.outage((_request, response, body) => resolve(() => response.end(body))))
+  const asked = new Promise<() => void>(resolve => {
+    own.team.outage((_request, response, body) => resolve(() => response.end(body)))
+  })
   clock.move(1000)
   await own.admits(t, token, 'served while the refresh it starts is under way')
   const answer = await asked
@@ -157,7 +159,9 @@ t.test('H-09 a token is not remembered beyond a key that changed under its kid',
   await own.team.rotateKeys()
   const [after] = own.team.certs.keys
   const keys = JSON.stringify({ keys: [{ ...after, kid: before!['kid'] }] })
-  const asked = new Promise<() => void>(resolve => own.team.outage((_request, response) => resolve(() => response.end(keys))))
+  const asked = new Promise<() => void>(resolve => {
+    own.team.outage((_request, response) => resolve(() => response.end(keys)))
+  })
   clock.move(1000)
   await own.admits(t, token)
   const answer = await asked

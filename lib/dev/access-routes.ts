@@ -46,7 +46,7 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
     })
   }
 
-  scope.post<{ Body: URLSearchParams | undefined }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
+  scope.post<{ Body?: URLSearchParams }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
     const form = request.body ?? new URLSearchParams()
     const destination = destinationOf(form, access)
     const email = (form.get('email') ?? '').trim()

@@ -10,7 +10,7 @@ export function withoutAccessHeaders (headers: IncomingHttpHeaders): IncomingHtt
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !isAccessHeader(name)))
 }
 
-/** CGI, WSGI, PHP and their like read headers as variables, and write "_" for whatever a variable's name cannot hold. */
+/** CGI, WSGI and PHP read headers as variables, and write "_" for each character that a variable's name cannot have. */
 function isAccessHeader (name: string): boolean {
   return name.replace(/[^a-z\d]/g, '_').startsWith('cf_access_')
 }

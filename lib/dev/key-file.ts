@@ -46,8 +46,9 @@ async function rejectSharedFile (file: string): Promise<void> {
   const permissions = (await stat(file)).mode & 0o777
   // Windows has no such permissions, and Node.js makes some up.
   if (process.platform === 'win32' || (permissions & 0o077) === 0) return
+  const mode = permissions.toString(8)
   throw new OptionsInvalidError(
-    `Option "keys" names ${file}, which is open to other users (mode ${permissions.toString(8)}); run: chmod 600 ${file}`)
+    `Option "keys" names ${file}, which is open to other users (mode ${mode}); run: chmod 600 ${file}`)
 }
 
 function parse (text: string, file: string): KeyPair {

@@ -44,7 +44,8 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
 
 /** The application sees the host that the browser sees. */
 function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  return { ...withoutHopHeaders(withoutAccessHeaders(headers)), host: request.headers.host, ...edgeHeaders.get(request) }
+  const kept = withoutHopHeaders(withoutAccessHeaders(headers))
+  return { ...kept, host: request.headers.host, ...edgeHeaders.get(request) }
 }
 
 function withoutHopHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {

@@ -64,7 +64,12 @@ export class Sessions {
   #mint (email: string, audience: string, claims: Claims): Session {
     const { country, claims: own } = this.#people.find(email)
     const token = this.#issuer.userToken({
-      email, audience, expiresIn: this.#lifetime, issuedIn: 0, claims: { ...own, ...claims }, ...(country !== undefined && { country })
+      email,
+      audience,
+      expiresIn: this.#lifetime,
+      issuedIn: 0,
+      claims: { ...own, ...claims },
+      ...(country !== undefined && { country })
     })
     return { token, claims: decodeJwt<SessionClaims>(token) }
   }
