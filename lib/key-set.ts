@@ -1,5 +1,6 @@
 /** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
 import type { CryptoKey } from 'jose'
+import { Backoff } from './backoff.js'
 import { channels, type CfAccessRefresh } from './channels.js'
 import { KeysUnavailableError, TokenInvalidError } from './errors.js'
 import { explain, fetchBounded, type Fetch } from './fetch-bounded.js'
@@ -11,7 +12,7 @@ export interface KeyTimes {
   readonly maxAge: number
   /** Keys older than this are believed no longer. */
   readonly maxStale: number
-  /** The least time between two questions for an unknown `kid`, and between two tries while the endpoint fails. */
+  /** The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried. */
   readonly cooldown: number
   /** How long one answer may take, its body included. */
   readonly timeout: number
@@ -41,7 +42,7 @@ export interface KeyStatus {
     /** In words for an operator. */
     readonly reason: string
   } | null
-  /** Before this time no request makes a failing endpoint be asked again; `null` while it does not fail. */
+  /** While the endpoint fails, when the next request that needs keys starts a fetch; `null` while it does not fail. */
   readonly nextTry: number | null
 }
 
@@ -55,6 +56,7 @@ export interface KeyObserver {
 export class KeySet {
   readonly source: KeySource
   readonly #observers = new Set<KeyObserver>()
+  readonly #backoff: Backoff
   readonly #closing = new AbortController()
   #keys: PublishedKeys = new Map()
   #version = 0
@@ -66,6 +68,7 @@ export class KeySet {
 
   constructor (source: KeySource) {
     this.source = source
+    this.#backoff = new Backoff(source.times.cooldown)
   }
 
   /** Changes when the keys do. What was verified under another version is to be verified again. */
@@ -106,17 +109,22 @@ export class KeySet {
     this.trusted(Date.now())
   }
 
+  /**
+   * The state of the keys. Starts a refresh when they are old: an application that takes no requests until it
+   * is ready would otherwise never fetch the keys it waits for.
+   */
   status (): KeyStatus {
     const now = Date.now()
+    this.trusted(now)
     const age = Math.abs(now - this.#succeededAt)
-    const { maxAge, maxStale, cooldown } = this.source.times
+    const { maxAge, maxStale } = this.source.times
     return {
       state: age < maxAge ? 'fresh' : age < maxStale ? 'stale' : 'unavailable',
       kids: [...this.#keys.keys()],
       age: this.#version === 0 ? null : age,
       lastSuccess: this.#version === 0 ? null : this.#succeededAt,
       lastFailure: this.#lastFailure,
-      nextTry: this.#failure === null ? null : this.#failure.at + cooldown
+      nextTry: this.#failure === null ? null : this.#backoff.nextTry(now)
     }
   }
 
@@ -132,12 +140,13 @@ export class KeySet {
     return true
   }
 
-  /** Waits for the one refresh that may bring an unknown `kid`: one under way, or one of its own a cooldown. */
+  /** Waits for the refresh that can bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
   async #seek (kid: string): Promise<void> {
     await this.#refreshing
     if (this.#keys.has(kid)) return
     const now = Date.now()
-    if (this.#refreshing === null && this.#cooledDown(this.#soughtAt, now)) {
+    const isDue = this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown
+    if (this.#refreshing === null && isDue) {
       this.#soughtAt = now
       this.#refreshUnlessFailing(now)
     }
@@ -145,12 +154,8 @@ export class KeySet {
   }
 
   #refreshUnlessFailing (now: number): void {
-    if (this.#failure !== null && !this.#cooledDown(this.#failure.at, now)) return
+    if (!this.#backoff.isOver(now)) return
     this.#refreshing ??= this.#refresh().finally(() => { this.#refreshing = null })
-  }
-
-  #cooledDown (since: number, now: number): boolean {
-    return Math.abs(now - since) >= this.source.times.cooldown
   }
 
   async #refresh (): Promise<void> {
@@ -176,6 +181,7 @@ export class KeySet {
   #accept (keys: PublishedKeys): void {
     this.#succeededAt = Date.now()
     this.#failure = null
+    this.#backoff.reset()
     if (isSame(keys, this.#keys)) return
     this.#keys = keys
     this.#version++
@@ -183,12 +189,15 @@ export class KeySet {
   }
 
   #fail (reason: string): void {
-    this.#failure = this.#lastFailure = { at: Date.now(), reason }
+    const now = Date.now()
+    this.#failure = this.#lastFailure = { at: now, reason }
+    this.#backoff.fail(now)
     for (const observer of this.#observers) observer.failed(this.source.url, reason)
   }
 
   #unavailable (): KeysUnavailableError {
-    const wait = this.#failure === null ? 0 : this.#failure.at + this.source.times.cooldown - Date.now()
+    const now = Date.now()
+    const wait = this.#backoff.nextTry(now) - now
     return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), this.#failure?.reason)
   }
 }

@@ -5,7 +5,7 @@ import type { DetailsSettings } from './identity-endpoint.js'
 import type { KeyTimes } from './key-set.js'
 import { readNumber, refuse, refuseUnknownNames } from './option-errors.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
-import { readTeam, TEAM_DOMAIN_TAKES, type Team } from './team.js'
+import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './team.js'
 
 /** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
 export interface CfAccessOptions {
@@ -45,7 +45,7 @@ export interface CfAccessOptions {
   } | false
   /**
    * How the team's keys are kept, in milliseconds. Defaults: `maxAge` 3,600,000, `maxStale`
-   * 86,400,000, `cooldown` 30,000, `timeout` 5,000.
+   * 86,400,000, `cooldown` 30,000 or 1,000 for a team on loopback, `timeout` 5,000.
    */
   keys?: Partial<KeyTimes>
   /**
@@ -96,6 +96,8 @@ const MAX_TIMER = 2 ** 31 - 1
 
 const DEFAULT_CACHE_MAX = 10_000
 const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
+// An emulator changes its keys at each restart, and an extra fetch costs it nothing.
+const LOOPBACK_KEY_TIMES: KeyTimes = { ...DEFAULT_KEY_TIMES, cooldown: 1000 }
 
 const DEFAULT_DETAILS: DetailsSettings = { maxAge: MINUTE, timeout: 5000, max: 1000 }
 
@@ -118,8 +120,9 @@ export function checkOptions (options: object, scopePrefix: string): Settings {
   if (prefixes !== null && !global) {
     throw new OptionsInvalidError('Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
   }
+  const team = readTeamDomain(given.get('teamDomain'))
   return {
-    team: readTeamDomain(given.get('teamDomain')),
+    team,
     audience: readAudience(given.get('audience')),
     prefixes,
     global,
@@ -129,7 +132,7 @@ export function checkOptions (options: object, scopePrefix: string): Settings {
     cookie: readBoolean(given, 'cookie', true),
     preflight: readBoolean(given, 'preflight', false),
     cacheMax: readCache(given),
-    keyTimes: readKeyTimes(given),
+    keyTimes: readKeyTimes(given, team),
     details: readDetails(given),
     recheck: readNumber(given, 'recheck', Infinity, 1, MAX_TIMER, 'seconds'),
     login: readLogin(given),
@@ -197,10 +200,11 @@ function readCache (given: ReadonlyMap<string, unknown>): number {
   return readNumber(cache, 'max', DEFAULT_CACHE_MAX, 1, 1_000_000, 'tokens', 'cache.')
 }
 
-function readKeyTimes (given: ReadonlyMap<string, unknown>): KeyTimes {
-  const keys = readGroup(given, 'keys', Object.keys(DEFAULT_KEY_TIMES), '{ maxAge, maxStale, cooldown, timeout }')
+function readKeyTimes (given: ReadonlyMap<string, unknown>, team: Team): KeyTimes {
+  const defaults = isLoopback(team) ? LOOPBACK_KEY_TIMES : DEFAULT_KEY_TIMES
+  const keys = readGroup(given, 'keys', Object.keys(defaults), '{ maxAge, maxStale, cooldown, timeout }')
   const read = (name: keyof KeyTimes): number =>
-    readNumber(keys, name, DEFAULT_KEY_TIMES[name], 1, MAX_TIMER, 'milliseconds', 'keys.')
+    readNumber(keys, name, defaults[name], 1, MAX_TIMER, 'milliseconds', 'keys.')
   const times = { maxAge: read('maxAge'), maxStale: read('maxStale'), cooldown: read('cooldown'), timeout: read('timeout') }
   return times.maxStale >= times.maxAge
     ? times

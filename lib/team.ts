@@ -35,6 +35,11 @@ export function readTeam (text: string): Team | null {
   return { issuer, certsUrl: `${path}/certs`, identityUrl: `${path}/get-identity`, loginUrl: `${path}/login`, logoutUrl: `${path}/logout` }
 }
 
+/** Whether the team is an emulator on this machine. */
+export function isLoopback ({ issuer }: Team): boolean {
+  return LOOPBACK.test(issuer)
+}
+
 function readIssuer (text: string): string | null {
   if (NAME.test(text)) return `https://${text}.cloudflareaccess.com`
   const host = HOST.exec(text)?.[1]

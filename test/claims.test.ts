@@ -1,10 +1,12 @@
 import t, { type Test } from 'tap'
 import { cfAccess, type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD } from './fixtures/index.js'
+import { stopClock } from './fixtures/key-endpoint.js'
 import { Verification } from './fixtures/verification.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 
+stopClock(t)
 const verification = await Verification.start(t)
 const { team } = verification
 const now = (): number => Math.floor(Date.now() / 1000)

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
@@ -123,10 +123,25 @@ t.test('a file that does not hold such keys is left alone, and said to be wrong'
   const dir = t.testdir()
   const keys = join(dir, 'keys.json')
   for (const text of ['', '{}', '{"keys":[]}', '{"keys":[{"kty":"RSA"},{}]}', 'null']) {
-    await writeFile(keys, text)
+    await writeFile(keys, text, { mode: 0o600 })
     await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"keys" names .*keys\.json, which does not hold keys/ }, text)
     t.equal(await readFile(keys, 'utf8'), text)
   }
   await t.rejects(createAccessEdge({ to, port: 0, keys: dir }), { message: /cannot be read: EISDIR/ })
   await t.rejects(createAccessEdge({ to, port: 0, keys: join(dir, 'none', 'keys.json') }), { message: /cannot be written: ENOENT/ })
+})
+
+t.test('X-28 a file of keys that other users have access to is rejected, with what to do', async t => {
+  const keys = join(t.testdir(), 'keys.json')
+  await (await createAccessEdge({ to, port: 0, keys })).close()
+  for (const mode of [0o644, 0o640, 0o660, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777]) {
+    await chmod(keys, mode)
+    const message = `Option "keys" names ${keys}, which is open to other users (mode ${mode.toString(8)}); ` +
+      `run: chmod 600 ${keys}`
+    await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
+  }
+  for (const mode of [0o600, 0o400, 0o700]) {
+    await chmod(keys, mode)
+    await startEdge(t, { to, keys })
+  }
 })

@@ -1,6 +1,8 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import t from 'tap'
-import { ask, askEcho, API, BROWSER, cookieIn, post, serveEcho, signIn, startEdge } from './fixtures/edge.js'
+import {
+  accessHeadersInEverySpelling, ask, askEcho, API, BROWSER, cookieIn, post, serveEcho, signIn, startEdge, variableOf
+} from './fixtures/edge.js'
 
 const ROBOT = { clientId: 'e367826f93b8d71185e03fe518aff3b4.access', clientSecret: 's3cr=et' }
 const INTERN = { clientId: '09fe267ad20b0775ed49b8574b1a8aa5.access', clientSecret: 'cfast_x' }
@@ -42,6 +44,19 @@ t.test('headers that only Access may send never come from a client', async t => 
   const open = await askEcho(`${guarded.domain}/public`, { headers: { ...ACCESS_HEADERS, ...pair(ROBOT), 'x-own': 'kept' } })
   t.strictSame(Object.keys(open.headers).filter(name => /access/.test(name)), [])
   t.equal(open.headers['x-own'], 'kept')
+})
+
+t.test('X-28 no header reaches the application that it could read as one of Access\'s, in any spelling', async t => {
+  const names = ['cf-accessory', 'cf-ray', 'x-cf-access-jwt-assertion', 'cfaccess-token', 'cf--access-x']
+  const kept = Object.fromEntries(names.map(name => [name, 'kept']))
+  const headers = { ...accessHeadersInEverySpelling(), ...kept }
+  const open = await askEcho(`${guarded.domain}/public`, { headers })
+  t.strictSame(Object.keys(open.headers).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_')), [])
+  t.match(open.headers, kept)
+  const own = await askEcho(edge.domain, { headers: { ...headers, ...await signIn(edge, 'alice@acme.com') } })
+  t.strictSame(Object.keys(own.headers).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_')),
+    ['cf-access-jwt-assertion', 'cf-access-authenticated-user-email'])
+  t.notMatch(JSON.stringify(own.headers), 'forged')
 })
 
 t.test('a client cannot have the headers taken away either', async t => {

@@ -2,7 +2,9 @@ import t from 'tap'
 import { createAccessEdge, type AccessEdgeOptions } from '../lib/dev/index.js'
 import { html } from '../lib/dev/html.js'
 import { ask, cookieIn, post, serveEcho, signIn, startEdge } from './fixtures/edge.js'
+import { stopClock } from './fixtures/key-endpoint.js'
 
+stopClock(t)
 const to = await serveEcho(t)
 
 const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [

@@ -5,10 +5,15 @@ import type { Socket } from 'node:net'
 import fastifyWebsocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
-import { API, ask, cookieIn, serve, serveEcho, signIn, startEdge } from './fixtures/edge.js'
+import {
+  accessHeadersInEverySpelling, API, ask, cookieIn, serve, serveEcho, signIn, startEdge, variableOf
+} from './fixtures/edge.js'
 
 const BIG = randomBytes(3 * 1024 * 1024)
 const CREDENTIALS = { clientId: 'robot.access', clientSecret: 'x' }
+const HANDSHAKE = {
+  connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ=='
+}
 const ROBOT = { 'cf-access-client-id': 'robot.access', 'cf-access-client-secret': 'x' }
 
 function digest (data: Buffer): string {
@@ -98,6 +103,11 @@ t.test('the application\'s own answers come through as they are, once', async t 
   t.match(moved, { status: 307, headers: { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] } })
 })
 
+t.test('what the application says of its own connection does not reach the client', async t => {
+  const { status, headers } = await ask(`${edge.domain}/method`, { headers: { ...ROBOT, connection: 'close' } })
+  t.strictSame([status, headers.connection, headers['keep-alive']], [200, 'close', undefined])
+})
+
 t.test('an application that is not there, or breaks off, is told of as 502', async t => {
   const nobody = await startEdge(t, { to: 'http://127.0.0.1:1', serviceTokens: [CREDENTIALS] })
   for (const address of [nobody.domain, `${edge.domain}/broken`]) {
@@ -117,9 +127,9 @@ t.test('a WebSocket comes through with the token of its handshake, and not witho
   const front = await startEdge(t, { to: await app.listen({ port: 0, host: '127.0.0.1' }) })
   const headers = await signIn(front, 'alice@acme.com')
 
-  const handshake = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
   const address = `${front.domain}/live?x=1`
-  const request = httpRequest(address, { headers: { ...handshake, ...headers, 'cf-access-authenticated-user-email': 'root@acme.com', 'x-own': 'kept' } }).end()
+  const odd = { 'cf-access-authenticated-user-email': 'root@acme.com', 'x-own': 'kept' }
+  const request = httpRequest(address, { headers: { ...HANDSHAKE, ...headers, ...odd } }).end()
   const [accepted, socket] = await once(request, 'upgrade') as [IncomingMessage, Socket]
   t.equal(accepted.statusCode, 101)
   // One frame of text each way; a mask of zeros leaves it as it is (RFC 6455, section 5.2).
@@ -128,7 +138,23 @@ t.test('a WebSocket comes through with the token of its handshake, and not witho
   t.equal(String(answer.subarray(2)), `hello from alice@acme.com, ${new URL(front.domain).host}, kept`)
   socket.destroy()
 
-  t.equal((await ask(address, { headers: handshake })).status, 401)
+  t.equal((await ask(address, { headers: HANDSHAKE })).status, 401)
+})
+
+t.test('X-28 no header of a WebSocket reaches the application that it could read as one of Access\'s', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  t.teardown(() => app.close())
+  await app.register(fastifyWebsocket)
+  const received = new Promise<string[]>(resolve => {
+    app.get('/live', { websocket: true }, (_socket, { headers }) => { resolve(Object.keys(headers)) })
+  })
+  const front = await startEdge(t, { to: await app.listen({ port: 0, host: '127.0.0.1' }) })
+  const headers = { ...HANDSHAKE, ...accessHeadersInEverySpelling(), ...await signIn(front, 'alice@acme.com') }
+  const request = httpRequest(`${front.domain}/live`, { headers }).end()
+  const [, socket] = await once(request, 'upgrade') as [IncomingMessage, Socket]
+  const names = (await received).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_'))
+  t.strictSame(names, ['cf-access-jwt-assertion', 'cf-access-authenticated-user-email'])
+  socket.destroy()
 })
 
 t.test('a renewed session reaches the browser beside the application\'s cookies', async t => {

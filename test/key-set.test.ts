@@ -1,40 +1,40 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
-import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cfAccess, { type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, CERTS_PATH, createApp, startTeam } from './fixtures/index.js'
 import {
-  answering, ask, renamed, startApp, startEndpoint, stopClock, until, type Clock, type KeyEndpoint, type Outage
+  answering, ask, holdTimers, NEVER, renamed, startApp, startEndpoint, stopClock, until,
+  type Clock, type KeyEndpoint, type Outage
 } from './fixtures/key-endpoint.js'
 
 const team = await startTeam(t)
 const [current, previous] = team.certs.keys as unknown as [Jwk, Jwk]
 interface Jwk { readonly kid: string, readonly n: string }
 
-const KEYS = { maxAge: 60_000, maxStale: 600_000, cooldown: 5_000 }
+const KEYS = { maxAge: 60_000, maxStale: 600_000, cooldown: 5_000, timeout: NEVER }
 const KIB_256 = 256 * 1024
 
-// A timeout that is soon over, and yet long enough for a good answer on a busy machine.
-const IMPATIENT = { ...KEYS, timeout: 1000 }
-const LATE = /^no whole answer within 1000 ms$/
+const CLAIMS = { aud: [AUD], type: 'app', sub: 'alice', email: 'alice@acme.com' }
+
+const LATE = /^no whole answer within \d+ ms$/
 
 interface LogLine { readonly url?: string }
 
 interface Fault {
   readonly outage: Outage
   readonly why: RegExp
-  readonly keys?: CfAccessOptions['keys']
 }
 
 const FAULTS: Record<string, Fault> = {
   refusing: { outage: 'refusing', why: /ECONNREFUSED/ },
   down: { outage: 'down', why: /^fetch failed: / },
-  slow: { outage: 'slow', why: LATE, keys: IMPATIENT },
-  silent: { outage: 'silent', why: LATE, keys: IMPATIENT },
-  stalled: { outage: 'stalled', why: LATE, keys: IMPATIENT },
-  drip: { outage: 'drip', why: LATE, keys: IMPATIENT },
+  slow: { outage: 'slow', why: LATE },
+  silent: { outage: 'silent', why: LATE },
+  stalled: { outage: 'stalled', why: LATE },
+  drip: { outage: 'drip', why: LATE },
   redirect: { outage: 'redirect', why: /status is 302$/ },
   error: { outage: 'error', why: /status is 500$/ },
   unknown: { outage: 'unknown', why: /status is 404$/ },
@@ -63,25 +63,42 @@ interface Failing extends Fault {
   readonly kind: string
   readonly endpoint: KeyEndpoint
   readonly app: FastifyInstance
+  /** Ends the wait for an answer that is late, once the endpoint has been asked this often. */
+  giveUp (requests: number): Promise<void>
 }
 
 /** For each kind of fault an endpoint and an application of its own, so that all of them can wait at the same time. */
 async function startEach (t: Test, prepare: (endpoint: KeyEndpoint, fault: Fault) => Promise<void>): Promise<Failing[]> {
-  return await Promise.all(Object.entries(FAULTS).map(async ([kind, fault]) => {
+  const fire = holdTimers(t)
+  return await Promise.all(Object.entries(FAULTS).map(async ([kind, fault], index) => {
     const endpoint = await startEndpoint(t, team)
     await prepare(endpoint, fault)
-    return { kind, ...fault, endpoint, app: await startApp(t, endpoint, { keys: fault.keys ?? KEYS }) }
+    const timeout = NEVER + index // a length of its own, so that each can be fired alone
+    const giveUp = async (requests: number): Promise<void> => {
+      if (fault.why !== LATE) return
+      await until(() => endpoint.requests.length === requests)
+      fire(timeout)
+    }
+    return { kind, ...fault, endpoint, giveUp, app: await startApp(t, endpoint, { keys: { ...KEYS, timeout } }) }
   }))
 }
 
-/** 503, and when to come back. */
-async function isUnavailable (t: Test, app: FastifyInstance, token: string, retryAfter: number, why = ''): Promise<void> {
+/** 503, and when to come back: in a second, after the first two failures. */
+async function isUnavailable (
+  t: Test, app: FastifyInstance, token: string, why = '', retryAfter = /^1$/
+): Promise<void> {
   const response = await ask(app, token)
   t.match(response, {
     statusCode: 503,
-    headers: { 'retry-after': String(retryAfter), 'cache-control': 'no-store' },
+    headers: { 'retry-after': retryAfter, 'cache-control': 'no-store' },
     body: '"code":"FST_CF_ACCESS_KEYS_UNAVAILABLE"'
   }, why)
+}
+
+/** The wait is at most this long, and at least half of it. */
+function isNextTryWithin (t: Test, app: FastifyInstance, clock: Clock, wait: number): void {
+  const { nextTry } = app.cfAccess.status()
+  t.ok(nextTry! >= clock.now + wait / 2 && nextTry! <= clock.now + wait, `${nextTry! - clock.now} ms of ${wait}`)
 }
 
 async function isLetIn (t: Test, app: FastifyInstance, token: string, why = ''): Promise<void> {
@@ -102,16 +119,18 @@ async function refresh (clock: Clock, app: FastifyInstance, endpoint: KeyEndpoin
 t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an application starts without its keys, refuses, and recovers by itself', async t => {
   const clock = stopClock(t)
   const failing = await startEach(t, (endpoint, { outage }) => endpoint.outage(outage))
-  await Promise.all(failing.map(async ({ kind, why, endpoint, app }) => {
-    await isUnavailable(t, app, endpoint.token(), 5, kind)
-    t.match(app.cfAccess.status(), { state: 'unavailable', kids: [], lastFailure: { at: clock.now, reason: why }, nextTry: clock.now + KEYS.cooldown }, kind)
+  await Promise.all(failing.map(async ({ kind, why, endpoint, app, giveUp }) => {
+    await Promise.all([isUnavailable(t, app, endpoint.token(), kind), giveUp(1)])
+    const lastFailure = { at: clock.now, reason: why }
+    t.match(app.cfAccess.status(), { state: 'unavailable', kids: [], lastFailure }, kind)
+    isNextTryWithin(t, app, clock, 500)
     await endpoint.outage(null)
     const { length } = endpoint.requests
     t.equal(length, kind === 'refusing' ? 0 : 1, kind)
-    await isUnavailable(t, app, endpoint.token(), 5, `${kind}, mended a moment ago`)
+    await isUnavailable(t, app, endpoint.token(), `${kind}, mended a moment ago`)
     t.equal(endpoint.requests.length, length, kind)
   }))
-  clock.move(KEYS.cooldown)
+  clock.move(500)
   await Promise.all(failing.map(async ({ kind, endpoint, app }) => {
     await isLetIn(t, app, endpoint.token(), `${kind}, mended`)
     t.match(app.cfAccess.status(), { state: 'fresh', nextTry: null }, kind)
@@ -128,26 +147,27 @@ t.test('K-03 K-05 K-06 K-07 K-18 K-19 known keys outlast a failure, until they a
     await endpoint.outage(outage)
   }))
   clock.move(KEYS.maxAge)
-  await Promise.all(failing.map(async ({ kind, endpoint, app, why }) => {
+  await Promise.all(failing.map(async ({ kind, endpoint, app, why, giveUp }) => {
     const unheard = app.cfAccess.status().lastFailure
     await isLetIn(t, app, remembered.get(kind)!, `${kind}, a token that is remembered`)
     await isLetIn(t, app, endpoint.token(), `${kind}, a new token`)
     if (why === LATE) t.equal(app.cfAccess.status().lastFailure, unheard, `${kind}: nobody waited for the refresh`)
-    await isUnavailable(t, app, renamed(endpoint.token(), 'unknown'), 5, `${kind}, an unknown key`)
+    const unknown = renamed(endpoint.token(), 'unknown')
+    await Promise.all([isUnavailable(t, app, unknown, `${kind}, an unknown key`), giveUp(2)])
     t.match(app.cfAccess.status(), { state: 'stale', kids: [current.kid, previous.kid], lastFailure: { reason: why } }, kind)
     await isLetIn(t, app, endpoint.token(), `${kind}, after the failed refresh`)
     await isLetIn(t, app, endpoint.token({ which: 'previous' }), `${kind}, the other key`)
     t.equal(endpoint.requests.length, kind === 'refusing' ? 1 : 2, `${kind}: one refresh`)
   }))
   clock.move(KEYS.maxStale - KEYS.maxAge)
-  await Promise.all(failing.map(async ({ kind, endpoint, app }) => {
-    await isUnavailable(t, app, remembered.get(kind)!, 5, `${kind}, a token that was remembered`)
-    await isUnavailable(t, app, endpoint.token(), 5, `${kind}, a new token`)
+  await Promise.all(failing.map(async ({ kind, endpoint, app, giveUp }) => {
+    await Promise.all([isUnavailable(t, app, remembered.get(kind)!, `${kind}, a token that was remembered`), giveUp(3)])
+    await isUnavailable(t, app, endpoint.token(), `${kind}, a new token`)
     t.equal(app.cfAccess.status().state, 'unavailable', kind)
     t.equal(endpoint.requests.length, kind === 'refusing' ? 1 : 3, `${kind}: one more try`)
     await endpoint.outage(null)
   }))
-  clock.move(KEYS.cooldown)
+  clock.move(1000)
   await Promise.all(failing.map(async ({ kind, app }) => {
     await isLetIn(t, app, remembered.get(kind)!, `${kind}, mended`)
   }))
@@ -158,20 +178,24 @@ t.test('K-01 an endpoint that does not speak TLS leaves the start alone', async 
   const secure = { domain: domain.replace('http:', 'https:') }
   const app = await startApp(t, secure)
   const endpoint = await startEndpoint(t, team)
-  await isUnavailable(t, app, endpoint.token({ claims: { iss: secure.domain } }), 30)
+  await isUnavailable(t, app, endpoint.token({ claims: { iss: secure.domain } }))
   t.match(app.cfAccess.status().lastFailure, { reason: /SSL|TLS/i })
 })
 
 t.test('K-02 a fetch that takes too long is broken off, and the next requests do not wait', async t => {
   stopClock(t)
+  const fire = holdTimers(t)
   const endpoint = await startEndpoint(t, team)
   const gone = new Promise<void>(resolve => {
     endpoint.outage((_request, response) => { response.on('close', resolve) })
   })
-  const app = await startApp(t, endpoint, { keys: { ...KEYS, timeout: 500 } })
-  await isUnavailable(t, app, endpoint.token(), 5)
+  const app = await startApp(t, endpoint, { keys: KEYS })
+  const waiting = isUnavailable(t, app, endpoint.token())
+  await until(() => endpoint.requests.length === 1)
+  fire(NEVER)
+  await waiting
   await gone
-  await isUnavailable(t, app, endpoint.token(), 5)
+  await isUnavailable(t, app, endpoint.token())
   t.equal(endpoint.requests.length, 1)
 })
 
@@ -186,7 +210,7 @@ t.test('K-04 a redirect is not followed, and what came by one is not believed', 
         else response.end(body)
       })
       const app = await startApp(t, endpoint, fetch === undefined ? {} : { fetch })
-      await isUnavailable(t, app, endpoint.token(), 30, String(status))
+      await isUnavailable(t, app, endpoint.token(), String(status))
       t.same(endpoint.requests.map(({ url }) => url), fetch === undefined ? [CERTS_PATH] : [CERTS_PATH, '/inner'])
     }
   }
@@ -200,7 +224,7 @@ t.test('K-04 what came by a redirect is let go of unread', async t => {
       else response.on('close', resolve).write(body)
     })
   })
-  await isUnavailable(t, await startApp(t, endpoint, { fetch: follow }), endpoint.token(), 30)
+  await isUnavailable(t, await startApp(t, endpoint, { fetch: follow }), endpoint.token())
   await letGo
 })
 
@@ -213,7 +237,7 @@ t.test('K-05 an answer may have 256 KiB and not a byte more, whether or not it s
     await isLetIn(t, await startApp(t, endpoint), endpoint.token())
     const over = await startEndpoint(t, team)
     await over.outage(send(fill(KIB_256 + 1)))
-    await isUnavailable(t, await startApp(t, over), over.token(), 30)
+    await isUnavailable(t, await startApp(t, over), over.token())
   }
 })
 
@@ -226,7 +250,7 @@ t.test('K-05 a body without an end is broken off long before it fills the memory
       more()
     })
   })
-  await isUnavailable(t, await startApp(t, endpoint), endpoint.token(), 30)
+  await isUnavailable(t, await startApp(t, endpoint), endpoint.token())
   t.ok(await sent < 32 * 1024 * 1024)
 })
 
@@ -243,7 +267,7 @@ t.test('K-08 whatever text comes instead of the keys, they are kept', async t =>
   for (const [index, text] of texts.entries()) {
     await endpoint.outage(answering(text))
     clock.move(KEYS.cooldown)
-    await isUnavailable(t, app, renamed(endpoint.token(), 'unknown'), 5, `text ${index}`)
+    await isUnavailable(t, app, renamed(endpoint.token(), 'unknown'), `text ${index}`, /^[1-5]$/)
     await isLetIn(t, app, endpoint.token())
     t.equal(endpoint.requests.length, index + 2)
   }
@@ -424,22 +448,149 @@ t.test('K-18 old keys serve at once, whoever asks, while one refresh runs', asyn
   t.equal(endpoint.requests.length, 2)
 })
 
-t.test('K-19 without keys young enough the endpoint is tried once a cooldown', async t => {
+t.test('K-19 a failing endpoint is left alone for 500 ms, then twice as long each time, up to the cooldown', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: KEYS })
   const remembered = endpoint.token()
   await isLetIn(t, app, remembered)
-  await endpoint.outage('error')
-  clock.move(KEYS.maxStale)
-  for (let tries = 1; tries <= 4; tries++) {
-    await Promise.all(Array.from({ length: 20 }, () => isUnavailable(t, app, remembered, 5)))
-    t.equal(endpoint.requests.length, 1 + tries)
-    clock.move(KEYS.cooldown - 1)
-    await isUnavailable(t, app, remembered, 1)
-    t.equal(endpoint.requests.length, 1 + tries)
-    clock.move(1)
+  for (let outages = 1; outages <= 2; outages++) {
+    await endpoint.outage('error')
+    clock.move(KEYS.maxStale)
+    for (const wait of [500, 1000, 2000, 4000, 5000, 5000]) {
+      const { length } = endpoint.requests
+      await Promise.all(Array.from({ length: 20 }, () => isUnavailable(t, app, remembered, '', /^[1-5]$/)))
+      t.equal(endpoint.requests.length, length + 1)
+      isNextTryWithin(t, app, clock, wait)
+      const left = app.cfAccess.status().nextTry! - clock.now
+      t.equal((await ask(app, remembered)).headers['retry-after'], String(Math.ceil(left / 1000)))
+      clock.move(left - 1)
+      await isUnavailable(t, app, remembered)
+      t.equal(endpoint.requests.length, length + 1, 'just before the next try')
+      clock.move(1)
+    }
+    await endpoint.outage(null)
+    await isLetIn(t, app, remembered, 'restored; the next outage starts from 500 ms')
   }
+})
+
+t.test('K-19 the wait is random in its second half, so that a fleet does not come back at once', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('error')
+  for (const [random, wait] of [[0, 250], [0.5, 375], [1 - Number.EPSILON, 500]] as const) {
+    t.intercept(Math, 'random', { value: () => random })
+    const app = await startApp(t, endpoint, { keys: { ...KEYS, timeout: NEVER + wait } })
+    await isUnavailable(t, app, endpoint.token())
+    t.equal(app.cfAccess.status().nextTry, clock.now + wait)
+  }
+})
+
+t.test('M-14 after a failed fetch a clock set back by an hour delays the next try by nothing', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('error')
+  const app = await startApp(t, endpoint, { keys: KEYS })
+  await isUnavailable(t, app, endpoint.token())
+  await endpoint.outage(null)
+  clock.move(-3_600_000)
+  await isLetIn(t, app, endpoint.token())
+  t.equal(endpoint.requests.length, 2)
+})
+
+t.test('an application that starts before its emulator recovers within half a second, without any option', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('refusing')
+  const app = await startApp(t, endpoint)
+  await isUnavailable(t, app, endpoint.token())
+  await endpoint.outage(null)
+  clock.move(500)
+  await isLetIn(t, app, endpoint.token())
+})
+
+t.test('an emulator that restarts again and again costs a second at most, without any option', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  const app = await startApp(t, endpoint)
+  for (const which of ['current', 'previous', 'current', 'previous'] as const) {
+    endpoint.published = { keys: [which === 'current' ? current : previous] }
+    clock.move(1000)
+    await isLetIn(t, app, endpoint.token({ which }))
+  }
+  t.equal(endpoint.requests.length, 4)
+})
+
+t.test('without options an unknown kid costs one fetch in 30 seconds, and one a second for a loopback team', async t => {
+  const clock = stopClock(t)
+  const cooldowns = {
+    'https://acme.cloudflareaccess.com': 30_000,
+    'http://127.0.0.1:1': 1000,
+    'http://localhost:1': 1000,
+    'https://[::1]:1': 1000
+  }
+  for (const [domain, cooldown] of Object.entries(cooldowns)) {
+    const kids: string[] = []
+    const app = await startApp(t, { domain }, {
+      fetch: async () => Response.json({ keys: kids.map(kid => ({ ...current, kid })) })
+    })
+    const verify = async (kid: string): Promise<unknown> => {
+      const iat = Math.floor(clock.now / 1000)
+      return await app.cfAccess.verify(team.sign({ ...CLAIMS, iss: domain, iat, exp: iat + 3600 }, { kid }))
+    }
+    kids.push('first')
+    await verify('first')
+    await t.rejects(verify('second'), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })
+    kids.push('second')
+    clock.move(cooldown - 1)
+    await t.rejects(verify('second'), { code: 'FST_CF_ACCESS_TOKEN_INVALID' }, `${domain}: just before its end`)
+    clock.move(1)
+    await t.resolves(verify('second'), domain)
+  }
+})
+
+t.test('a readiness route that asks status() brings the keys of an application that gets no requests yet', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('error')
+  const app = await startApp(t, endpoint, { keys: KEYS })
+  await until(() => app.cfAccess.status().lastFailure !== null)
+  await endpoint.outage(null)
+  t.equal(app.cfAccess.status().state, 'unavailable')
+  t.equal(endpoint.requests.length, 1, 'the wait is not over')
+  clock.move(500)
+  await until(() => app.cfAccess.status().state === 'fresh')
+  t.equal(endpoint.requests.length, 2)
+})
+
+t.test('M-16 a kid published just after a running fetch was answered costs its request one more fetch', async t => {
+  stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  endpoint.published = { keys: [previous] }
+  let release = (): void => {}
+  await endpoint.outage((_request, response, body) => { release = () => response.end(body) })
+  const app = await startApp(t, endpoint, { keys: KEYS })
+  const waiting = isLetIn(t, app, endpoint.token())
+  await until(() => endpoint.requests.length === 1)
+  endpoint.published = { keys: [current, previous] }
+  await endpoint.outage(null)
+  release()
+  await waiting
+  t.equal(endpoint.requests.length, 2)
+})
+
+t.test('M-12 a token that expires while the keys are awaited has expired', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  let release = (): void => {}
+  await endpoint.outage((_request, response, body) => { release = () => response.end(body) })
+  const app = await startApp(t, endpoint, { keys: KEYS, clockTolerance: 0 })
+  const exp = Math.floor(clock.now / 1000) + 60
+  const waiting = ask(app, endpoint.token({ claims: { exp } }))
+  await until(() => endpoint.requests.length === 1)
+  clock.move(exp * 1000 - clock.now)
+  release()
+  t.match(await waiting, { statusCode: 401, body: '"code":"FST_CF_ACCESS_TOKEN_EXPIRED"' })
 })
 
 t.test('a clock that is set back makes keys neither young for ever nor unavailable', async t => {
@@ -455,16 +606,22 @@ t.test('a clock that is set back makes keys neither young for ever nor unavailab
 
 t.test('K-20 an old answer that comes after a newer one changes nothing', async t => {
   const clock = stopClock(t)
+  const fire = holdTimers(t)
   const endpoint = await startEndpoint(t, team)
+  let isAsked = false
   let answerLate = (_answer: Response): void => {}
   let late: Promise<Response> | null = new Promise(resolve => { answerLate = resolve })
   const heedless: CfAccessOptions['fetch'] = async () => {
+    isAsked = true
     const answer = late ?? Response.json({ keys: [current] })
     late = null
     return await answer
   }
-  const app = await startApp(t, endpoint, { fetch: heedless, keys: { ...KEYS, timeout: 50 } })
-  await isUnavailable(t, app, endpoint.token(), 5)
+  const app = await startApp(t, endpoint, { fetch: heedless, keys: KEYS })
+  const waiting = isUnavailable(t, app, endpoint.token())
+  await until(() => isAsked)
+  fire(NEVER)
+  await waiting
   clock.move(KEYS.cooldown)
   await isLetIn(t, app, endpoint.token())
   await new Promise<void>(resolve => {
@@ -520,7 +677,8 @@ t.test('registrations that keep their keys otherwise do not share them', async t
   stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const others = [{ keys: { ...KEYS, maxAge: 1 } }, { keys: { ...KEYS, maxStale: 700_000 } }, { keys: { ...KEYS, cooldown: 1 } },
-    { keys: { ...KEYS, timeout: 4999 } }, { keys: KEYS, fetch: (url: string, init: RequestInit) => fetch(url, init) }]
+    { keys: { ...KEYS, timeout: NEVER - 1 } },
+    { keys: KEYS, fetch: (url: string, init: RequestInit) => fetch(url, init) }]
   for (const options of [{ keys: KEYS }, ...others]) await isLetIn(t, await startApp(t, endpoint, options), endpoint.token())
   t.equal(endpoint.requests.length, 1 + others.length)
 })
@@ -562,10 +720,18 @@ for (const [name, hostile] of Object.entries(HOSTILE)) {
   t.test(`K-23 a custom fetch that ${name} is a failure like any other`, async t => {
     const clock = stopClock(t)
     const endpoint = await startEndpoint(t, team)
+    const fire = holdTimers(t)
     let well = false
-    const fitful = (): unknown => well ? Promise.resolve(Response.json(team.certs)) : hostile()
-    const app = await startApp(t, endpoint, { fetch: fitful as never, keys: { ...KEYS, timeout: 50 } })
-    await isUnavailable(t, app, endpoint.token(), 5)
+    let isAsked = false
+    const fitful = (): unknown => {
+      isAsked = true
+      return well ? Promise.resolve(Response.json(team.certs)) : hostile()
+    }
+    const app = await startApp(t, endpoint, { fetch: fitful as never, keys: KEYS })
+    const waiting = isUnavailable(t, app, endpoint.token())
+    await until(() => isAsked)
+    if (name.includes('never')) fire(NEVER)
+    await waiting
     t.match(app.cfAccess.status().lastFailure?.reason, /\w/)
     well = true
     clock.move(KEYS.cooldown)
@@ -574,18 +740,24 @@ for (const [name, hostile] of Object.entries(HOSTILE)) {
 }
 
 t.test('K-23 a body that outlasts its time is let go of, although the custom fetch heeds no signal', async t => {
+  const fire = holdTimers(t)
   const endpoint = await startEndpoint(t, team)
+  let isAsked = false
   let letGo = false
   const body = new ReadableStream({
     pull: async controller => {
-      await setTimeout(5)
+      isAsked = true
+      await nextTurn()
       if (!letGo) controller.enqueue(Buffer.from(' '))
     },
     cancel: () => { letGo = true }
   })
   t.teardown(() => { letGo = true })
-  const app = await startApp(t, endpoint, { fetch: async () => new Response(body), keys: { ...KEYS, timeout: 50 } })
-  await isUnavailable(t, app, endpoint.token(), 5)
+  const app = await startApp(t, endpoint, { fetch: async () => new Response(body), keys: KEYS })
+  const waiting = isUnavailable(t, app, endpoint.token())
+  await until(() => isAsked)
+  fire(NEVER)
+  await waiting
   await until(() => letGo)
 })
 
@@ -618,6 +790,7 @@ t.test('S-10 the key endpoint is told nothing but that JSON is welcome', async t
 
 t.test('status() tells an operator what there is, since when, what went wrong and when it is tried again', async t => {
   const clock = stopClock(t)
+  t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON })
   const start = clock.now
   const endpoint = await startEndpoint(t, team)
   await endpoint.outage('error')
@@ -626,9 +799,10 @@ t.test('status() tells an operator what there is, since when, what went wrong an
   const kids = [current.kid, previous.kid]
   t.strictSame(status(), { state: 'unavailable', kids: [], age: null, lastSuccess: null, lastFailure: null, nextTry: null }, 'before the first answer')
 
-  await isUnavailable(t, app, endpoint.token(), 5)
+  await isUnavailable(t, app, endpoint.token())
   const lastFailure = { at: start, reason: 'the answer\'s status is 500' }
-  t.strictSame(status(), { state: 'unavailable', kids: [], age: null, lastSuccess: null, lastFailure, nextTry: start + KEYS.cooldown }, 'failed')
+  const none = { state: 'unavailable', kids: [], age: null, lastSuccess: null }
+  t.strictSame(status(), { ...none, lastFailure, nextTry: start + 500 }, 'failed')
 
   await endpoint.outage(null)
   clock.move(KEYS.cooldown)
@@ -645,7 +819,8 @@ t.test('status() tells an operator what there is, since when, what went wrong an
   await ask(app, endpoint.token())
   await until(() => app.cfAccess.status().nextTry !== null)
   const newFailure = { at: clock.now, reason: 'the answer is not JSON' }
-  t.strictSame(status(), { state: 'stale', kids, age: KEYS.maxAge, lastSuccess, lastFailure: newFailure, nextTry: clock.now + KEYS.cooldown }, 'stale and failing')
+  const stale = { state: 'stale', kids, age: KEYS.maxAge, lastSuccess }
+  t.strictSame(status(), { ...stale, lastFailure: newFailure, nextTry: clock.now + 500 }, 'stale and failing')
 
   clock.move(KEYS.maxStale - KEYS.maxAge)
   t.match(status(), { state: 'unavailable', kids, age: KEYS.maxStale, lastSuccess, lastFailure: newFailure }, 'at maxStale')

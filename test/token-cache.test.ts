@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { cfAccess, type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
-import { until } from './fixtures/key-endpoint.js'
+import { stopClock, until } from './fixtures/key-endpoint.js'
 import { Verification } from './fixtures/verification.js'
 
 const CERTS = '/cdn-cgi/access/certs'
@@ -132,30 +132,41 @@ t.test('H-07 a token of a month is remembered without a timer', async t => {
 })
 
 t.test('H-08 a token is not remembered beyond its key', async t => {
+  const clock = stopClock(t)
   const own = await Verification.start(t, { keys: { maxAge: 1000, cooldown: 1000 } })
   const token = own.token()
   await own.admits(t, token)
   await own.team.rotateKeys()
   await own.team.rotateKeys()
-  const clock = Date.now() + 1000
-  t.intercept(Date, 'now', { value: () => clock })
+  const asked = new Promise<() => void>(resolve => {
+    own.team.outage((_request, response, body) => resolve(() => response.end(body)))
+  })
+  clock.move(1000)
   await own.admits(t, token, 'served while the refresh it starts is under way')
-  await until(() => own.app.cfAccess.status().lastSuccess === clock)
+  const answer = await asked
+  own.team.outage(null)
+  answer()
+  await until(() => own.app.cfAccess.status().lastSuccess === clock.now)
   t.equal(await ask(own.app, token), 401)
 })
 
 t.test('H-09 a token is not remembered beyond a key that changed under its kid', async t => {
+  const clock = stopClock(t)
   const own = await Verification.start(t, { keys: { maxAge: 1000, cooldown: 1000 } })
   const token = own.token()
   await own.admits(t, token)
   const [before] = own.team.certs.keys
   await own.team.rotateKeys()
   const [after] = own.team.certs.keys
-  own.team.outage((_request, response) => { response.end(JSON.stringify({ keys: [{ ...after, kid: before!['kid'] }] })) })
-  const clock = Date.now() + 1000
-  t.intercept(Date, 'now', { value: () => clock })
+  const keys = JSON.stringify({ keys: [{ ...after, kid: before!['kid'] }] })
+  const asked = new Promise<() => void>(resolve => {
+    own.team.outage((_request, response) => resolve(() => response.end(keys)))
+  })
+  clock.move(1000)
   await own.admits(t, token)
-  await until(() => own.app.cfAccess.status().lastSuccess === clock)
+  const answer = await asked
+  answer()
+  await until(() => own.app.cfAccess.status().lastSuccess === clock.now)
   t.equal(await ask(own.app, token), 401)
 })
 

@@ -27,6 +27,7 @@ interface Destination {
 export async function accessRoutes (scope: FastifyInstance, access: Access): Promise<void> {
   const { sessions, endpoints } = access
 
+  scope.removeAllContentTypeParsers() // a form is all that is posted here, and anything else gets 415
   scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: FastifyRequest, body: string | Buffer) =>
     new URLSearchParams(String(body)))
 
@@ -41,14 +42,14 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
 
   for (const url of [LOGIN, `${LOGIN}/:hostname`]) {
     scope.get(url, async (request, reply) => {
-      const query = new URL(request.url, 'http://localhost').searchParams
-      return sendLoginPage(request, reply, destinationOf(query, access), access)
+      return sendLoginPage(request, reply, destinationOf(queryOf(request), access), access)
     })
   }
 
-  scope.post<{ Body: URLSearchParams }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
-    const destination = destinationOf(request.body, access)
-    const email = (request.body.get('email') ?? '').trim()
+  scope.post<{ Body?: URLSearchParams }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
+    const form = request.body ?? new URLSearchParams()
+    const destination = destinationOf(form, access)
+    const email = (form.get('email') ?? '').trim()
     if (!isEmail(email)) return sendLoginPage(request, reply.code(400), destination, access, email)
     setSession(reply, sessions.begin(email, destination.application.audience))
     return reply.redirect(destination.target, 303)
@@ -65,6 +66,11 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
   })
 
   for (const url of ['/cdn-cgi', '/cdn-cgi/*']) scope.all(url, async () => { throw new ReservedError() })
+}
+
+/** Of the target as it came: `URL` does not take every one. */
+function queryOf ({ url }: FastifyRequest): URLSearchParams {
+  return new URLSearchParams(/\?.*/s.exec(url)?.[0])
 }
 
 function destinationOf (query: URLSearchParams, { applications }: Access): Destination {

@@ -1,16 +1,19 @@
 /** Keys that outlive a restart, in a file for their owner alone. */
 import { createPrivateKey, type JsonWebKey } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { OptionsInvalidError } from '../errors.js'
 import { KeyPair, signingKeyOf, type SigningKey } from '../testing/keys.js'
 
 /**
  * The keys in the file, which is made where there is none.
- * @throws {OptionsInvalidError} when it cannot be read or written, or holds anything else
+ * @throws {OptionsInvalidError} when it cannot be read or written, can be read by other users, or holds anything else
  */
 export async function loadKeys (file: string): Promise<KeyPair> {
   const text = await readText(file)
-  if (text !== null) return parse(text, file)
+  if (text !== null) {
+    await rejectSharedFile(file)
+    return parse(text, file)
+  }
   const keys = await KeyPair.create()
   await saveKeys(file, keys)
   return keys
@@ -36,6 +39,16 @@ async function readText (file: string): Promise<string | null> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw new OptionsInvalidError(`Option "keys" names ${file}, which cannot be read: ${(error as Error).message}.`)
   }
+}
+
+/** With these keys anyone can sign in as any user, so only their owner can be allowed to read them, as with SSH's. */
+async function rejectSharedFile (file: string): Promise<void> {
+  const permissions = (await stat(file)).mode & 0o777
+  // Windows has no such permissions, and Node.js makes some up.
+  if (process.platform === 'win32' || (permissions & 0o077) === 0) return
+  const mode = permissions.toString(8)
+  throw new OptionsInvalidError(
+    `Option "keys" names ${file}, which is open to other users (mode ${mode}); run: chmod 600 ${file}`)
 }
 
 function parse (text: string, file: string): KeyPair {

@@ -36,6 +36,7 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
     undici: { headersTimeout: 0, bodyTimeout: 0 },
     replyOptions: {
       rewriteRequestHeaders: (request, headers) => forwardedHeaders(request as FastifyRequest, headers),
+      rewriteHeaders: headers => withoutHopHeaders(headers as IncomingHttpHeaders),
       onError: (reply, { error }) => { sendUnreachable(reply as FastifyReply, to, error) }
     }
   })
@@ -43,8 +44,12 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
 
 /** The application sees the host that the browser sees. */
 function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const kept = Object.entries(withoutAccessHeaders(headers)).filter(([name]) => !OWN_TO_THE_HOP.includes(name))
-  return { ...Object.fromEntries(kept), host: request.headers.host, ...edgeHeaders.get(request) }
+  const kept = withoutHopHeaders(withoutAccessHeaders(headers))
+  return { ...kept, host: request.headers.host, ...edgeHeaders.get(request) }
+}
+
+function withoutHopHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_TO_THE_HOP.includes(name)))
 }
 
 /** The proxy shakes hands on its own. */

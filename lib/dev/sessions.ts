@@ -32,7 +32,7 @@ export class Sessions {
 
   /** Signs somebody in. */
   begin (email: string, audience: string): Session {
-    return this.#mint(email, audience, this.#lifetime, {})
+    return this.#mint(email, audience, {})
   }
 
   /** The session a cookie holds: not one that has expired or was ended, nor one of keys that are published no longer. */
@@ -49,7 +49,7 @@ export class Sessions {
   forApplication (session: Session, audience: string): Session {
     const { claims: { aud, email, exp, identity_nonce: nonce }, token } = session
     const isAsIs = aud.includes(audience) && decodeProtectedHeader(token).kid === this.#issuer.certs.keys[0]!['kid']
-    return isAsIs ? session : this.#mint(email, audience, exp - now(), { identity_nonce: nonce })
+    return isAsIs ? session : this.#mint(email, audience, { exp, identity_nonce: nonce })
   }
 
   /** Ends it for every application, as Access does. */
@@ -61,13 +61,16 @@ export class Sessions {
     return this.#ended.has(claims['identity_nonce'])
   }
 
-  #mint (email: string, audience: string, expiresIn: number, claims: Claims): Session {
+  #mint (email: string, audience: string, claims: Claims): Session {
     const { country, claims: own } = this.#people.find(email)
-    const token = this.#issuer.userToken({ email, audience, expiresIn, issuedIn: 0, claims: { ...own, ...claims }, ...(country !== undefined && { country }) })
+    const token = this.#issuer.userToken({
+      email,
+      audience,
+      expiresIn: this.#lifetime,
+      issuedIn: 0,
+      claims: { ...own, ...claims },
+      ...(country !== undefined && { country })
+    })
     return { token, claims: decodeJwt<SessionClaims>(token) }
   }
-}
-
-function now (): number {
-  return Math.floor(Date.now() / 1000)
 }

@@ -73,6 +73,15 @@ export function readOwnToken (token: string, keys: ReadonlyArray<Readonly<Record
   const isOwn = keys.some(key =>
     verify('sha256', Buffer.from(`${header}.${payload}`), createPublicKey({ key, format: 'jwk' }), Buffer.from(signature, 'base64url')))
   if (!isOwn) return null
-  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims
-  return typeof claims['exp'] === 'number' && claims['exp'] * 1000 > Date.now() ? claims : null
+  const claims = readClaims(payload)
+  return typeof claims?.['exp'] === 'number' && claims['exp'] * 1000 > Date.now() ? claims : null
+}
+
+/** `null` for what {@link Issuer.sign} was given that no token holds. */
+function readClaims (payload: string): Claims | null {
+  try {
+    return JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims | null
+  } catch {
+    return null
+  }
 }

@@ -1,4 +1,5 @@
 import { FastifyOtelInstrumentation } from '@fastify/otel'
+import fastifyRateLimit from '@fastify/rate-limit'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -6,6 +7,7 @@ import { context, metrics } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader, type MetricData } from '@opentelemetry/sdk-metrics'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import type { LightMyRequestResponse } from 'fastify'
 import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { mcp } from '../../example/recipes/mcp.js'
@@ -14,6 +16,7 @@ import { measureAccess } from '../../example/recipes/prometheus.js'
 import { limitEach } from '../../example/recipes/rate-limit.js'
 import { cfAccess, channels } from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
+import { stopClock } from '../fixtures/key-endpoint.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 
@@ -148,9 +151,9 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
   t.match(requests[2]!.events, [{ name: 'exception', attributes: { 'exception.type': 'FST_CF_ACCESS_TOKEN_MISSING' } }])
 })
 
-t.test('the rate limit counts each caller by himself, and nobody whom the guard refuses', async t => {
+t.test('the rate limit counts each caller alone, and by address where none is known', async t => {
   const app = createApp(t)
-  await limitEach(app, access, 1)
+  await limitEach(app, access, { requests: 1, rejections: 100 })
   app.get('/', async () => 'in')
   app.get('/open', { config: { cfAccess: false } }, async () => 'in')
   const statusOf = async (headers: Record<string, string> = {}, url = '/'): Promise<number> => (await app.inject({ url, headers })).statusCode
@@ -161,5 +164,53 @@ t.test('the rate limit counts each caller by himself, and nobody whom the guard 
   t.equal(await statusOf(bearing(team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: 60 }))), 429, 'another token is not another caller')
   for (let i = 0; i < 3; i++) t.equal(await statusOf(), 401)
   t.equal(await statusOf({}, '/open'), 200)
-  t.equal(await statusOf({}, '/open'), 429, 'by address, where nobody is known')
+  t.equal(await statusOf({}, '/open'), 429, 'by address, where no caller is known')
+})
+
+t.test('D-23 strangers get 429 after so many rejections, and users from there keep their own limits', async t => {
+  stopClock(t)
+  const app = createApp(t)
+  await limitEach(app, access, { requests: 5, rejections: 3 })
+  app.get('/', async () => 'in')
+  app.get('/bob', { config: { cfAccess: { include: { email: 'bob@acme.com' } } } }, async () => 'in')
+  app.get('/late', { config: { cfAccess: false }, preHandler: app.cfAccess.guard() }, async () => 'in')
+  app.get('/broken', { config: { cfAccess: false } }, async () => { throw new Error('mine') })
+  const ask = async (url: string, headers = {}, remoteAddress = '203.0.113.7'): Promise<LightMyRequestResponse> =>
+    app.inject({ url, headers, remoteAddress })
+
+  const rejected = [await ask('/'), await ask('/none', bearing(forged)), await ask('/bob', bearing(alice))]
+  t.strictSame(rejected.map(({ statusCode }) => statusCode), [401, 401, 403])
+  t.match(rejected[0]!.headers, { 'www-authenticate': 'Cloudflare-Access', 'cache-control': 'no-store' })
+  t.match(rejected[0]!.json(), { code: 'FST_CF_ACCESS_TOKEN_MISSING' })
+  const again = [['/', {}], ['/', bearing(forged)], ['/none', {}], ['/bob', bearing(alice)], ['/late', {}]] as const
+  for (const [url, headers] of again) {
+    const { statusCode, headers: answered } = await ask(url, headers)
+    t.equal(statusCode, 429, url)
+    t.match(answered, { 'retry-after': '60', 'cache-control': 'no-store' })
+    t.notOk('www-authenticate' in answered)
+  }
+
+  for (let i = 0; i < 5; i++) t.equal((await ask('/', bearing(bob))).statusCode, 200)
+  t.equal((await ask('/', bearing(bob))).statusCode, 429, 'his own limit')
+  t.equal((await ask('/', bearing(robot))).statusCode, 200)
+  t.equal((await ask('/', {}, '203.0.113.8')).statusCode, 401, 'another address')
+  t.equal((await ask('/broken')).statusCode, 500)
+
+  const unavailable = createApp(t)
+  await limitEach(unavailable, { ...access, teamDomain: down.domain }, { requests: 0, rejections: 0 })
+  const { statusCode } = await unavailable.inject({ url: '/', headers: bearing(unknown) })
+  t.equal(statusCode, 503, 'is not the client\'s doing, and not counted')
+})
+
+t.test('D-23 the limiter alone sees no rejection, in either order', async t => {
+  for (const isFirst of [true, false]) {
+    const app = createApp(t)
+    if (isFirst) await app.register(fastifyRateLimit, { max: 1 })
+    await app.register(cfAccess, access)
+    if (!isFirst) await app.register(fastifyRateLimit, { max: 1 })
+    app.get('/', async () => 'in')
+    for (let i = 0; i < 3; i++) t.equal((await app.inject('/')).statusCode, 401)
+    t.equal((await app.inject({ url: '/', headers: bearing(alice) })).statusCode, 200)
+    t.equal((await app.inject({ url: '/', headers: bearing(alice) })).statusCode, 429)
+  }
 })
