@@ -546,10 +546,12 @@ t.test('X-23 no error of a custom fetch puts a token into a log', async t => {
 })
 
 t.test('X-23 an error that quotes no token is told whole', async t => {
-  const identity = await identityOf(t, person(), { fetch: async (url, init) => {
-    if (url.endsWith(IDENTITY_PATH)) throw new Error('fetch failed', { cause: new Error('getaddrinfo ENOTFOUND acme.cloudflareaccess.com') })
-    return await fetch(url, init)
-  } })
+  const identity = await identityOf(t, person(), {
+    fetch: async (url, init) => {
+      if (url.endsWith(IDENTITY_PATH)) throw new Error('fetch failed', { cause: new Error('getaddrinfo ENOTFOUND acme.cloudflareaccess.com') })
+      return await fetch(url, init)
+    }
+  })
   await t.rejects(detailsOf(identity), { reason: 'fetch failed: getaddrinfo ENOTFOUND acme.cloudflareaccess.com' } as unknown as Error)
 })
 
