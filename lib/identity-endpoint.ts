@@ -120,8 +120,8 @@ export class IdentityEndpoint {
     } catch (error) {
       const reason = explain(error, token)
       const isOfTokenAlone = answer === undefined ? error instanceof AnswerTooLargeError : ABOUT_ONE_TOKEN.includes(answer.status)
-      // Requests that fail together are one failure.
-      if (!isOfTokenAlone && this.#outage === before) this.#outage = new Backoff(reason, before)
+      // Twice the wait that this request came after, so that requests that fail together are one failure.
+      if (!isOfTokenAlone) this.#outage = new Backoff(reason, before)
       const previous = this.#known.get(token)
       return new Backoff(reason, previous instanceof Backoff ? previous : null)
     }

@@ -278,8 +278,28 @@ t.test('D-26 while get-identity fails it is left alone, twice as long after each
   own.outage(null)
   t.match(await detailsOf(identities[2]!), { email: 'c@acme.com' })
   own.outage('error', 'get-identity')
+  clock.now += 60_000
+  await t.rejects(detailsOf(identities[2]!), { retryAfter: 1 } as unknown as Error, 'the success has ended it')
   clock.now += 3_600_000
   await fails(1, 1)
+})
+
+t.test('D-26 in the backoff requests fail at once, whatever is still under way', async t => {
+  const own = await startTeam(t)
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: own.domain, audience: AUD, details: { timeout: 600_000 } })
+  const [slow, ...others] = await Promise.all(['a', 'b', 'c'].map(async name => await app.cfAccess.verify(own.userToken({ email: `${name}@acme.com`, audience: AUD }))))
+  const held: Array<() => void> = []
+  own.outage((_request, response, body) => { held.push(() => response.end(body)) }, 'get-identity')
+  const pending = detailsOf(slow!)
+  await until(() => held.length === 1)
+  own.outage('error', 'get-identity')
+  for (const identity of others) await t.rejects(detailsOf(identity), { retryAfter: 1 } as unknown as Error)
+  t.equal(askedOf(own), 2)
+  held[0]!()
+  t.match(await pending, { email: 'a@acme.com' })
+  own.outage(null)
+  t.match(await detailsOf(others[1]!), { email: 'c@acme.com' }, 'and the success ends the backoff')
 })
 
 t.test('D-26 a clock set back does not make the wait endless', async t => {
@@ -490,6 +510,20 @@ t.test('D-24 an answer of details() confirms its token too', async t => {
   clock.now += 50_000
   t.equal(await cost(async () => await detailsOf(identity)), 1)
   clock.now += 59_999
+  t.equal(await cost(async () => await app.cfAccess.verify(token)), 0)
+  clock.now += 1
+  t.equal(await cost(async () => await app.cfAccess.verify(token)), 1)
+})
+
+t.test('D-24 an answer from memory makes its token\'s confirmation no younger', async t => {
+  const clock = stopClock(t)
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 30, details: { maxAge: 60_000 } })
+  const token = person()
+  const identity = await app.cfAccess.verify(token)
+  clock.now += 20_000
+  t.equal(await cost(async () => await detailsOf(identity)), 0)
+  clock.now += 9_999
   t.equal(await cost(async () => await app.cfAccess.verify(token)), 0)
   clock.now += 1
   t.equal(await cost(async () => await app.cfAccess.verify(token)), 1)
