@@ -11,11 +11,20 @@ type OneOrMore<Value> = Value | readonly Value[]
 // Written as the members one may leave out, a type would also take an object that has none of them.
 export type AtLeastOne<Members> = { [Name in keyof Members]: Pick<Members, Name> & Partial<Members> }[keyof Members]
 
+// The others exist as `never`, since TypeScript lets an object literal have the members of all parts of a union.
+type ExactlyOne<Members> = {
+  [Name in keyof Members]: Pick<Members, Name> & { readonly [Other in Exclude<keyof Members, Name>]?: never }
+}[keyof Members]
+
 /** A group by one of its members alone. */
-export type CfAccessGroupSelector =
-  | { readonly id: string, readonly name?: never, readonly email?: never }
-  | { readonly name: string, readonly id?: never, readonly email?: never }
-  | { readonly email: string, readonly id?: never, readonly name?: never }
+export type CfAccessGroupSelector = ExactlyOne<{
+  /** Its ID at the identity provider. */
+  readonly id: string
+  /** Its name there. */
+  readonly name: string
+  /** Its e-mail address there. */
+  readonly email: string
+}>
 
 /**
  * What an identity may be asked for, one or more of these. A list matches when any one of its values
@@ -81,7 +90,7 @@ interface Selector {
   readonly compile: (value: unknown) => Matcher | null
 }
 
-// Patterns are not taken, so that a `*` is a mistake: taken as text it would match nothing, and exclude nobody.
+// No value is a pattern, so a `*` is a mistake: as text it would match nothing, and an `exclude` would admit all.
 const TEXT = /^[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
 const EMAIL = /^[^\s@*]+@[^\s@*]+$/
 // A wildcard certificate has it in front (RFC 6125, section 6.4.3).
@@ -236,7 +245,7 @@ const GROUP_ID = /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=.*[0-9])(?=
 function compileGroups (value: unknown): Matcher | null {
   const groups = readList(value, readGroup)
   if (groups === null) return null
-  // Anyone who can name a group must not get into one by naming theirs like its ID, nor out of an exclusion.
+  // A user who can name a group must not enter another by naming it like that one's ID, or escape an exclusion.
   const similar = groups.filter(({ isExplicit }) => !isExplicit).map(({ text }) => text)
   const among = (member: GroupMember): TextSet =>
     new TextSet(groups.filter(({ members }) => members.includes(member)).map(({ text }) => text), similar)
