@@ -103,7 +103,7 @@ export function checkUserAnswer (answer: Json): void {
 function userReaders (answer: Json): Readers<CfAccessUserDetails> {
   return {
     ...commonReaders(answer),
-    email: () => readText(answer, 'email') ?? '',
+    email: () => answer['email'] as string, // compared before
     name: () => readText(answer, 'name'),
     userId: () => readText(answer, 'user_uuid'),
     groups: () => readList(answer, 'groups')?.map(readGroup),

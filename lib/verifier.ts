@@ -96,10 +96,9 @@ export class Verifier implements Voucher {
     return this.#cache.get(token, now)
   }
 
-  #remember (token: string, identity: CfAccessIdentity, goodUntil: number): void {
-    if (this.#cache === null) return
-    this.#forgetOldKeys(this.#cache)
-    this.#cache.set(token, identity, goodUntil)
+  #remember (cache: TokenCache, token: string, identity: CfAccessIdentity, goodUntil: number): void {
+    this.#forgetOldKeys(cache)
+    cache.set(token, identity, goodUntil)
   }
 
   /** What keys that changed have verified may have been withdrawn with one of them. */
@@ -129,11 +128,12 @@ export class Verifier implements Voucher {
     await verifySignature(token, key)
     // Once more, since waiting for keys may have taken longer than the token had left.
     const end = checkClaims(payload, this.#rules, Date.now())
-    if (this.#cache === null) return identify(payload as CfAccessClaims, token, this)
+    const cache = this.#cache
+    if (cache === null) return identify(payload as CfAccessClaims, token, this)
     const own = flatCopy(token)
     const identity = identify(payload as CfAccessClaims, own, this)
     // Keys that changed meanwhile may have changed for the sake of this very token.
-    if (version === this.#keySet.version) this.#remember(own, identity, end)
+    if (version === this.#keySet.version) this.#remember(cache, own, identity, end)
     return identity
   }
 }

@@ -294,8 +294,8 @@ t.test('M-09 what a handler does to any kind of identity changes nothing for the
 t.test('X-22 a remembered token does not keep its Cookie header in memory', async t => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  const count = 400
-  const header = 14_000
+  const count = 200
+  const header = 60_000 // far more than all else that is kept for a token
   const used = (): number => { collect(); collect(); return process.memoryUsage().heapUsed }
   const kept = async (options: Partial<CfAccessOptions>, ask: (identity: CfAccessIdentity) => Promise<unknown>): Promise<number> => {
     const app = await start(t, options)
@@ -312,7 +312,7 @@ t.test('X-22 a remembered token does not keep its Cookie header in memory', asyn
     return (after - before) / count
   }
   const perToken = await kept({}, async () => {})
-  t.ok(perToken < header / 2, `${Math.round(perToken)} bytes for each token`)
+  t.ok(perToken < header / 3, `${Math.round(perToken)} bytes for each token`)
   const perAnswer = await kept({ cache: false, details: { max: 10_000 } }, async identity => await (identity as CfAccessUser).details())
-  t.ok(perAnswer < header / 2, `${Math.round(perAnswer)} bytes for each answer about a token`)
+  t.ok(perAnswer < header / 3, `${Math.round(perAnswer)} bytes for each answer about a token`)
 })
