@@ -20,14 +20,15 @@ export class TextSet {
    * only by how the same text can be written: systems disagree on whether such addresses or names are one.
    */
   has (value: string): boolean | undefined {
-    if (this.#exact.has(foldAsciiCase(value))) return true
-    return this.#skeletons.has(skeletonOf(value)) ? undefined : false
+    const folded = foldAsciiCase(value)
+    if (this.#exact.has(folded)) return true
+    return this.#skeletons.has(isPlain(value) ? folded : skeletonOf(value)) ? undefined : false
   }
 }
 
 /** ASCII alone: Unicode folds letters of other scripts into ours. */
 function foldAsciiCase (text: string): string {
-  return text.replace(/[A-Z]/g, letter => letter.toLowerCase())
+  return /[A-Z]/.test(text) ? text.replace(/[A-Z]/g, letter => letter.toLowerCase()) : text
 }
 
 /**
@@ -36,8 +37,13 @@ function foldAsciiCase (text: string): string {
  * @see Unicode Standard Annex 15; RFC 3492
  */
 export function skeletonOf (text: string): string {
-  if (/^[ -~]*$/.test(text) && !/xn--|\.$/i.test(text)) return foldAsciiCase(text)
+  if (isPlain(text)) return foldAsciiCase(text)
   return fold(fold(text).replace(/xn--[a-z0-9-]+/g, label => domainToUnicode(label) || label)).replace(/\.+$/, '')
+}
+
+/** Whether nothing but ASCII case can differ: the fast path of nearly every request. */
+function isPlain (text: string): boolean {
+  return !/[^ -~]|[xX][nN]--|\.$/.test(text)
 }
 
 /** Case is folded by way of both cases: "ẞ" and "ß" meet in "SS", and a dotted "İ" leaves its dot behind. */
