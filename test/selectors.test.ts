@@ -173,6 +173,7 @@ t.test('P-22 the same holds for the other selectors', async t => {
     [{ group: 'ops@b\u00FCcher.example' }, known({ groups: [{ email: 'ops@xn--bcher-kva.example' }] }), known({ groups: [{ email: 'ops@bucher.example' }] })],
     [{ commonName: 'pump.b\u00FCcher.example' }, certificate('pump.xn--bcher-kva.example'), certificate('pump.bucher.example')],
     [{ commonName: 'pump.example.com' }, certificate('PUMP.example.com.'), certificate('xpump.example.com')],
+    [{ emailDomain: 'xn--zzzzzzz99.example' }, user('a@XN--zzzzzzz99.example.'), user('a@xn--a.example')],
     [{ serviceToken: 'k.access' }, team.serviceToken({ clientId: '\u212A.access', audience: AUD }), team.serviceToken({ clientId: 'l.access', audience: AUD })],
     [{ identityProvider: 'okta' }, known({ idp: { id: 'x', type: '\uFF4Fkta' } }), known({ idp: { id: 'x', type: 'azureAD' } })],
     [{ authMethod: 'sms' }, known({ amr: ['pwd', '\u017Fms'] }), known({ amr: ['pwd'] })],
