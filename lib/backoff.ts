@@ -1,38 +1,32 @@
-/** Exponential backoff with jitter: how long a failing endpoint is left alone. All times are in milliseconds. */
+/** Exponential backoff with jitter: how long a failing endpoint is left alone. */
 
+/** Milliseconds. */
 const FIRST_WAIT = 500
 
-/** The wait between the failures of one endpoint: 500 ms after the first, twice as long after each further one. */
+/** One failure, and the wait that follows it: 500 ms after the first, twice as long after each further one. */
 export class Backoff {
-  readonly #maxWait: number
-  #failures = 0
-  #failedAt = 0
-  #wait = 0
+  /** Milliseconds since the Unix epoch. */
+  readonly at = Date.now()
+  /** Why it failed, in words for an operator. */
+  readonly reason: string
+  readonly #longest: number
+  readonly #wait: number
 
-  /** @param maxWait the longest wait, also where it is below 500 */
-  constructor (maxWait: number) {
-    this.#maxWait = maxWait
+  /**
+   * Up to half of a wait is left out at random, so that a fleet does not come back at once.
+   * @param previous the failure before this one, with no success between them; one long past does not count
+   * @param maxWait the longest wait in milliseconds, also where it is below 500
+   */
+  constructor (reason: string, previous: Backoff | null, maxWait: number) {
+    const isFirst = previous === null || previous.left(this.at) < -maxWait
+    this.reason = reason
+    this.#longest = Math.min(isFirst ? FIRST_WAIT : previous.#longest * 2, maxWait)
+    this.#wait = Math.ceil(this.#longest * (1 + Math.random()) / 2)
   }
 
-  /** Starts the next wait. Up to half of it is left out at random, so that a fleet does not come back at once. */
-  fail (now: number): void {
-    const wait = Math.min(FIRST_WAIT * 2 ** this.#failures++, this.#maxWait)
-    this.#wait = Math.ceil(wait * (1 + Math.random()) / 2)
-    this.#failedAt = now
-  }
-
-  reset (): void {
-    this.#failures = this.#wait = 0
-  }
-
-  isOver (now: number): boolean {
+  /** Milliseconds until the next try; 0 or less once there can be one. */
+  left (now: number): number {
     // The distance, so that a clock set back does not make the wait longer.
-    return Math.abs(now - this.#failedAt) >= this.#wait
-  }
-
-  /** When the wait is over, in milliseconds since the Unix epoch; not after `now` when it is over already. */
-  nextTry (now: number): number {
-    const end = this.#failedAt + this.#wait
-    return this.isOver(now) ? Math.min(now, end) : end
+    return this.#wait - Math.abs(now - this.at)
   }
 }

@@ -32,7 +32,9 @@ export function checkClaims (claims: Claims, rules: ClaimRules, now: number): nu
   if (claims['type'] !== 'app') throw new TokenInvalidError('type')
   if (typeof claims['sub'] !== 'string') throw new TokenInvalidError('identity')
   if (!hasTimes(claims) || !hasBegun(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
-  return goodUntil(claims, rules, now)
+  const end = goodUntil(claims, rules)
+  if (now >= end) throw new TokenExpiredError(claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age')
+  return end
 }
 
 function isFor (aud: unknown, audience: readonly string[]): boolean {
@@ -40,10 +42,10 @@ function isFor (aud: unknown, audience: readonly string[]): boolean {
   return Array.isArray(aud) && aud.every(tag => typeof tag === 'string') && aud.some(tag => audience.includes(tag))
 }
 
-/** Safe integers only: JSON can spell times, such as `1e999`, that never pass. */
+/** Safe integers only: JSON can spell times, such as `1e999`, that never pass. Access offers sessions that end as they begin. */
 function hasTimes (claims: Claims): claims is Times {
   const { exp, iat, nbf } = claims
-  return isTime(exp) && isTime(iat) && exp > iat && (nbf === undefined || isTime(nbf))
+  return isTime(exp) && isTime(iat) && exp >= iat && (nbf === undefined || isTime(nbf))
 }
 
 function isTime (value: unknown): value is number {
@@ -54,10 +56,7 @@ function hasBegun (times: Times, latest: number): boolean {
   return times.iat <= latest && (times.nbf === undefined || times.nbf <= latest)
 }
 
-function goodUntil (times: Times, { clockTolerance, maxTokenAge }: ClaimRules, now: number): number {
-  const byExp = (times.exp + clockTolerance) * 1000
-  const byAge = (times.iat + maxTokenAge + clockTolerance) * 1000
-  if (now >= byExp) throw new TokenExpiredError('expired')
-  if (now >= byAge) throw new TokenExpiredError('age')
-  return Math.min(byExp, byAge)
+/** Until when a token of these times is good, in milliseconds since the Unix epoch, tolerance included. */
+export function goodUntil ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules): number {
+  return (Math.min(exp, iat + maxTokenAge) + clockTolerance) * 1000
 }

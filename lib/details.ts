@@ -1,4 +1,5 @@
 /** What Access itself knows of an identity: the answer of its get-identity endpoint, checked. */
+import { IdentityUnavailableError } from './errors.js'
 import { freezeDeep } from './freeze.js'
 
 /** A group of the identity provider's. Providers differ in what they tell of one. */
@@ -20,7 +21,11 @@ interface CommonDetails {
   readonly answer: Readonly<Record<string, unknown>>
 }
 
-/** What Access knows of a person. A member Access does not tell is `undefined`. */
+/**
+ * What Access knows of a person. A member Access does not tell is `undefined`. Reading a member that is not as
+ * Access documents it throws `IdentityUnavailableError`; such a member is not enumerable, so `JSON.stringify`,
+ * `inspect` and a spread leave it out. `answer` has it as it came.
+ */
 export interface CfAccessUserDetails extends CommonDetails {
   /** As the identity provider spells it. */
   readonly email: string
@@ -41,7 +46,7 @@ export interface CfAccessUserDetails extends CommonDetails {
   readonly authMethods: readonly string[] | undefined
 }
 
-/** What Access knows of a machine, with a service token or a client certificate. */
+/** What Access knows of a machine, with a service token or a client certificate. Malformed members as for a person. */
 export interface CfAccessMachineDetails extends CommonDetails {
   /** Cloudflare's ID for the service token, which is not its client ID. */
   readonly serviceTokenId: string | undefined
@@ -54,57 +59,94 @@ export type CfAccessDetails = CfAccessUserDetails | CfAccessMachineDetails
 
 type Json = Readonly<Record<string, unknown>>
 
+/** How each member is read out of an answer. */
+type Readers<Details> = { readonly [Name in keyof Details]: () => Details[Name] }
+
 // Deeper than any answer Access documents, and shallow enough for every recursive reader.
 const MAX_DEPTH = 32
 
+// Seconds. Access rarely mends a malformed member soon, and an answer is remembered for a minute by default.
+const RETRY_AFTER = 60
+
 /**
- * Reads the answer about a person.
- * @throws {Error} when it is not shaped as Access documents it, or is about somebody else.
+ * Reads the answer about a person. Who it is about is checked at once, each other member by itself when it is used.
+ * @throws {Error} when it is about somebody else.
  * @see Cloudflare docs: Application token, User identity
  */
 export function readUserDetails (answer: Json, email: string): CfAccessUserDetails {
-  const details: CfAccessUserDetails = {
-    ...readCommon(answer),
-    email: readText(answer, 'email') ?? '',
-    name: readText(answer, 'name'),
-    userId: readText(answer, 'user_uuid'),
-    groups: readList(answer, 'groups')?.map(readGroup),
-    identityProvider: readProvider(readObject(answer, 'idp')),
-    authMethods: readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr'))
-  }
-  if (details.email.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about somebody else')
-  return finish(details)
+  const known = readText(answer, 'email') ?? ''
+  if (known.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about somebody else')
+  return assemble(userReaders(answer))
 }
 
 /**
- * Reads the answer about a service or a certificate.
+ * Reads the answer about a service or a certificate. An answer that names neither is taken: Access documents the
+ * names for service tokens only, and the answer belongs to the token it was asked with.
  * @param name its client ID or common name
- * @throws {Error} when it is not shaped as Access documents it, or is about somebody else.
+ * @throws {Error} when it is about somebody else.
  */
 export function readMachineDetails (answer: Json, name: string): CfAccessMachineDetails {
-  const details: CfAccessMachineDetails = {
-    ...readCommon(answer),
-    serviceTokenId: readText(answer, 'service_token_id'),
-    commonName: readText(answer, 'common_name')
-  }
-  const names = [details.serviceTokenId, details.commonName].filter(known => known !== undefined)
+  const names = [readText(answer, 'service_token_id'), readText(answer, 'common_name')].filter(known => known !== undefined)
   const isOther = names.length > 0 && !names.includes(name)
   if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about somebody else')
-  return finish(details)
+  return assemble(machineReaders(answer))
 }
 
-function finish<Details extends CfAccessDetails> (details: Details): Details {
-  if (!freezeDeep(details, MAX_DEPTH)) throw new Error('the answer is nested too deeply')
-  return details
+/**
+ * Checks every member of an answer about a person.
+ * @throws {Error} for the first one that is not as Access documents it.
+ */
+export function checkUserAnswer (answer: Json): void {
+  for (const read of Object.values(userReaders(answer))) frozen(read())
 }
 
-function readCommon (answer: Json): CommonDetails {
-  const geo = readObject(answer, 'geo')
+function userReaders (answer: Json): Readers<CfAccessUserDetails> {
   return {
-    country: geo === undefined ? undefined : readText(geo, 'country'),
-    devicePosture: readObject(answer, 'devicePosture'),
-    answer
+    ...commonReaders(answer),
+    email: () => answer['email'] as string, // compared before
+    name: () => readText(answer, 'name'),
+    userId: () => readText(answer, 'user_uuid'),
+    groups: () => readList(answer, 'groups')?.map(readGroup),
+    identityProvider: () => readProvider(readObject(answer, 'idp')),
+    authMethods: () => readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr'))
   }
+}
+
+function machineReaders (answer: Json): Readers<CfAccessMachineDetails> {
+  return {
+    ...commonReaders(answer),
+    serviceTokenId: () => readText(answer, 'service_token_id'),
+    commonName: () => readText(answer, 'common_name')
+  }
+}
+
+function commonReaders (answer: Json): Readers<CommonDetails> {
+  return {
+    country: () => readText(readObject(answer, 'geo') ?? {}, 'country'),
+    devicePosture: () => readObject(answer, 'devicePosture'),
+    answer: () => answer
+  }
+}
+
+/** Members that can be read become plain ones; each other one throws when it is used, so it harms no other. */
+function assemble<Details extends CfAccessDetails> (readers: Readers<Details>): Details {
+  const details = {}
+  for (const name of Object.keys(readers) as Array<keyof Details>) Object.defineProperty(details, name, define(readers[name]))
+  return Object.freeze(details) as Details
+}
+
+function define (read: () => unknown): PropertyDescriptor {
+  try {
+    return { value: frozen(read()), enumerable: true }
+  } catch (error) {
+    const { message } = error as Error
+    return { get: () => { throw new IdentityUnavailableError(RETRY_AFTER, message) } }
+  }
+}
+
+function frozen (value: unknown): unknown {
+  if (!freezeDeep(value, MAX_DEPTH)) throw new Error('the answer is nested too deeply')
+  return value
 }
 
 function readProvider (idp: Json | undefined): CfAccessUserDetails['identityProvider'] {

@@ -18,9 +18,13 @@ export interface Answer {
 
 const MAX_BYTES = 256 * 1024
 
+/** There is an answer, but too much of it. */
+export class AnswerTooLargeError extends Error {}
+
 /**
  * Asks `url` and reads the answer whole.
- * @throws {Error} when there is no answer in time, when it is a redirect, or when it is over 256 KiB.
+ * @throws {AnswerTooLargeError} when the answer is over 256 KiB.
+ * @throws {Error} when there is no answer in time, or when it was redirected.
  */
 export async function fetchBounded (url: string, headers: Record<string, string>, bounds: FetchBounds): Promise<Answer> {
   const { fetch, timeout, signal } = bounds
@@ -52,7 +56,7 @@ async function readText ({ body }: Response, signal: AbortSignal): Promise<strin
   for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
     signal.throwIfAborted() // leaving the loop lets go of the body
     bytes += chunk.byteLength
-    if (bytes > MAX_BYTES) throw new Error(`the answer is over ${MAX_BYTES} bytes`)
+    if (bytes > MAX_BYTES) throw new AnswerTooLargeError(`the answer is over ${MAX_BYTES} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
@@ -64,9 +68,30 @@ function ending (signal: AbortSignal): Promise<never> {
   })
 }
 
-/** What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause. */
-export function explain (error: unknown): string {
+/**
+ * What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause.
+ * @param secret what the words must not quote, such as a token that was sent: a custom `fetch` can put its headers into its errors
+ */
+export function explain (error: unknown, secret = ''): string {
   if (!(error instanceof Error)) return 'the fetch failed'
-  const cause = error.cause
-  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
+  const { message, cause } = error
+  return blank(cause instanceof Error ? `${message}: ${cause.message}` : message, secret)
+}
+
+// Characters. Bounds what a custom fetch can put into a log line, and the work of looking through it.
+const MAX_EXPLANATION = 1000
+
+// Short enough for a part of a token to be of no use, long enough for no ordinary word to be taken for one.
+const PART_LENGTH = 8
+
+/** Puts `[token]` in place of every word that shares eight characters in a row with the secret. */
+function blank (text: string, secret: string): string {
+  return text.slice(0, MAX_EXPLANATION).replace(/[\w.-]{8,}/g, word => sharesPart(word, secret) ? '[token]' : word)
+}
+
+function sharesPart (word: string, secret: string): boolean {
+  for (let i = 0; i + PART_LENGTH <= word.length; i++) {
+    if (secret.includes(word.slice(i, i + PART_LENGTH))) return true
+  }
+  return false
 }

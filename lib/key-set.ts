@@ -56,19 +56,18 @@ export interface KeyObserver {
 export class KeySet {
   readonly source: KeySource
   readonly #observers = new Set<KeyObserver>()
-  readonly #backoff: Backoff
   readonly #closing = new AbortController()
   #keys: PublishedKeys = new Map()
   #version = 0
   #refreshing: Promise<void> | null = null
   #succeededAt = -Infinity
   #soughtAt = -Infinity
-  #failure: { at: number, reason: string } | null = null
+  /** The latest failure; `null` since the endpoint last answered. */
+  #failure: Backoff | null = null
   #lastFailure: { at: number, reason: string } | null = null
 
   constructor (source: KeySource) {
     this.source = source
-    this.#backoff = new Backoff(source.times.cooldown)
   }
 
   /** Changes when the keys do. What was verified under another version is to be verified again. */
@@ -124,7 +123,7 @@ export class KeySet {
       age: this.#version === 0 ? null : age,
       lastSuccess: this.#version === 0 ? null : this.#succeededAt,
       lastFailure: this.#lastFailure,
-      nextTry: this.#failure === null ? null : this.#backoff.nextTry(now)
+      nextTry: this.#failure === null ? null : now + Math.max(0, this.#failure.left(now))
     }
   }
 
@@ -154,7 +153,7 @@ export class KeySet {
   }
 
   #refreshUnlessFailing (now: number): void {
-    if (!this.#backoff.isOver(now)) return
+    if (this.#failure !== null && this.#failure.left(now) > 0) return
     this.#refreshing ??= this.#refresh().finally(() => { this.#refreshing = null })
   }
 
@@ -181,7 +180,6 @@ export class KeySet {
   #accept (keys: PublishedKeys): void {
     this.#succeededAt = Date.now()
     this.#failure = null
-    this.#backoff.reset()
     if (isSame(keys, this.#keys)) return
     this.#keys = keys
     this.#version++
@@ -189,15 +187,13 @@ export class KeySet {
   }
 
   #fail (reason: string): void {
-    const now = Date.now()
-    this.#failure = this.#lastFailure = { at: now, reason }
-    this.#backoff.fail(now)
+    this.#failure = new Backoff(reason, this.#failure, this.source.times.cooldown)
+    this.#lastFailure = { at: this.#failure.at, reason }
     for (const observer of this.#observers) observer.failed(this.source.url, reason)
   }
 
   #unavailable (): KeysUnavailableError {
-    const now = Date.now()
-    const wait = this.#backoff.nextTry(now) - now
+    const wait = this.#failure?.left(Date.now()) ?? 0
     return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), this.#failure?.reason)
   }
 }

@@ -2,14 +2,15 @@
 import { compactVerify, type CryptoKey } from 'jose'
 import type { CfAccessClaims } from './application-token.js'
 import { channels, observed } from './channels.js'
-import { checkClaims, type ClaimRules } from './claims.js'
+import { checkClaims, goodUntil, type ClaimRules } from './claims.js'
 import type { CfAccessDetails } from './details.js'
 import { TokenInvalidError } from './errors.js'
+import { flatCopy } from './flat-copy.js'
 import type { IdentityEndpoint } from './identity-endpoint.js'
 import { identify, isFrom, type CfAccessIdentity, type Voucher } from './identity.js'
 import { readBytes, readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from './key-set.js'
-import { TokenCache } from './token-cache.js'
+import { TokenCache, type CachedToken } from './token-cache.js'
 import { TokenMap } from './token-map.js'
 
 /** How a registration's tokens are verified. */
@@ -47,14 +48,8 @@ export class Verifier implements Voucher {
     return channels.verify.hasSubscribers ? observed(() => this.#answer(token)) : this.#answer(token)
   }
 
-  /** What Access knows of an identity. A token that Access does not accept is not remembered any longer. */
-  async details (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
-    try {
-      return await this.#endpoint.ask(identity, token, maxAge)
-    } catch (error) {
-      if (error instanceof TokenInvalidError) this.#cache?.delete(token)
-      throw error
-    }
+  async details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails> {
+    return await this.#ask(identity, token)
   }
 
   /** Whether this verifier made that identity. */
@@ -65,26 +60,45 @@ export class Verifier implements Voucher {
   #answer (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
     if (typeof token !== 'string') throw new TokenInvalidError('malformed')
     const now = Date.now()
-    const identity = this.#remembered(token, now) ?? this.#verifyOnce(token, now)
-    return this.#recheck === Infinity ? identity : this.#confirm(identity, token)
+    const cached = this.#remembered(token, now)
+    if (cached === undefined) {
+      const verified = this.#verifyOnce(token, now)
+      return this.#recheck === Infinity ? verified : verified.then(identity => this.#confirm(identity, token))
+    }
+    return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
   }
 
-  #confirm (identity: CfAccessIdentity | Promise<CfAccessIdentity>, token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
-    if (identity instanceof Promise) return identity.then(verified => this.#confirm(verified, token))
-    if (this.#endpoint.hasConfirmed(identity, token, this.#recheck)) return identity
-    return this.details(identity, token, this.#recheck).then(() => identity)
+  #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
+    // The distance, so that a clock set back cannot keep a confirmation fresh.
+    return this.#recheck === Infinity || Math.abs(now - confirmedAt) < this.#recheck
   }
 
-  #remembered (token: string, now: number): CfAccessIdentity | undefined {
+  async #confirm (identity: CfAccessIdentity, token: string): Promise<CfAccessIdentity> {
+    await this.#ask(identity, token, this.#recheck)
+    return identity
+  }
+
+  /** What Access says of a token is kept with the token: when it confirmed it, or no more of it once it does not accept it. */
+  async #ask (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
+    try {
+      const { at, details } = await this.#endpoint.ask(identity, token, goodUntil(identity.claims, this.#rules), maxAge)
+      this.#cache?.confirm(token, at)
+      return details
+    } catch (error) {
+      if (error instanceof TokenInvalidError) this.#cache?.delete(token)
+      throw error
+    }
+  }
+
+  #remembered (token: string, now: number): CachedToken | undefined {
     if (this.#cache === null || !this.#keySet.trusted(now)) return undefined
     this.#forgetOldKeys(this.#cache)
     return this.#cache.get(token, now)
   }
 
-  #remember (token: string, identity: CfAccessIdentity, goodUntil: number): void {
-    if (this.#cache === null) return
-    this.#forgetOldKeys(this.#cache)
-    this.#cache.set(token, identity, goodUntil)
+  #remember (cache: TokenCache, token: string, identity: CfAccessIdentity, goodUntil: number): void {
+    this.#forgetOldKeys(cache)
+    cache.set(token, identity, goodUntil)
   }
 
   /** What keys that changed have verified may have been withdrawn with one of them. */
@@ -113,10 +127,13 @@ export class Verifier implements Voucher {
     const version = this.#keySet.version
     await verifySignature(token, key)
     // Once more, since waiting for keys may have taken longer than the token had left.
-    const goodUntil = checkClaims(payload, this.#rules, Date.now())
-    const identity = identify(payload as CfAccessClaims, token, this)
+    const end = checkClaims(payload, this.#rules, Date.now())
+    const cache = this.#cache
+    if (cache === null) return identify(payload as CfAccessClaims, token, this)
+    const own = flatCopy(token)
+    const identity = identify(payload as CfAccessClaims, own, this)
     // Keys that changed meanwhile may have changed for the sake of this very token.
-    if (version === this.#keySet.version) this.#remember(token, identity, goodUntil)
+    if (version === this.#keySet.version) this.#remember(cache, own, identity, end)
     return identity
   }
 }

@@ -153,6 +153,40 @@ t.test('P-06 only a claim of its own is a claim', async t => {
   }
 })
 
+t.test('M-01 a policy that needs details for one rule keeps what another rule says', async t => {
+  const policy = { include: { group: 'admins' }, exclude: { email: 'x@acme.com' } }
+  await forbids(t, policy, known({ groups: ['staff'] }))
+  await admits(t, policy, known({ groups: ['admins'] }))
+  await forbids(t, policy, team.userToken({ email: 'x@acme.com', audience: AUD, identity: { groups: ['admins'] } }))
+  await forbids(t, { require: { authMethod: 'mfa', email: true }, exclude: { group: 'contractors', country: 'US' } }, known({ groups: [], amr: ['pwd'] }), known({ groups: ['contractors'], amr: ['mfa'] }))
+})
+
+t.test('M-02 neither order of two domains in one address is relied on', async t => {
+  for (const email of ['x@acme.com@evil.com', 'x@evil.com@acme.com']) {
+    for (const emailDomain of ['acme.com', 'evil.com']) {
+      await forbids(t, { include: { emailDomain } }, user(email))
+      await forbids(t, { exclude: { emailDomain } }, user(email))
+    }
+  }
+})
+
+t.test('M-18 lists that are changed after the start change no policy', async t => {
+  const level = [7]
+  const email = ['a@acme.com']
+  const group: Array<{ id: string }> = [{ id: 'admins' }]
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { claim: { level }, email, group } } })
+  app.get('/', async () => 'in')
+  await app.ready()
+  level.push(8)
+  email.push('b@acme.com')
+  group[0]!.id = 'staff'
+  const status = async (token: string): Promise<number> => (await app.inject({ url: '/', headers: bearing(token) })).statusCode
+  t.equal(await status(user('b@acme.com', { level: 7 })), 200)
+  t.equal(await status(user('b@acme.com', { level: 8 })), 403)
+  t.equal(await status(team.userToken({ email: 'c@acme.com', audience: AUD, identity: { groups: [{ id: 'staff' }] } })), 403)
+})
+
 t.test('a policy on the claim custom.groups is warned of', async t => {
   const warned = once(process, 'warning')
   guard({ include: { claim: { 'custom.groups': 'admins' } } })
@@ -287,7 +321,30 @@ t.test('P-05 what is no policy stops the start, and says why', async t => {
     [{ include: { email: '' } }, /\.include\.email is '';/],
     [{ include: { email: ['a@acme.com', 7] } }, /\.include\.email is \[ 'a@acme.com', 7 \];/],
     [{ include: { email: 'acme.com' } }, /\.include\.email is 'acme.com';/],
-    [{ require: { emailDomain: '@acme.com' } }, /\.require\.emailDomain is '@acme.com'; it takes a domain/],
+    [{ require: { emailDomain: '@acme.com' } }, /\.require\.emailDomain is '@acme.com'; it takes a domain such as "acme\.com", without the "@"/],
+    [{ include: { email: '*@acme.com' } }, /\.include\.email is '\*@acme\.com'; it takes .* no patterns: for a whole domain use emailDomain\.$/],
+    [{ exclude: { email: ['a@acme.com', 'a*@acme.com'] } }, /\.exclude\.email is .* no patterns/],
+    [{ exclude: { email: 'a@*.acme.com' } }, / no patterns/],
+    [{ exclude: { emailDomain: '*.acme.com' } }, /\.exclude\.emailDomain is '\*\.acme\.com'; .* no patterns/],
+    [{ exclude: { emailDomain: '*' } }, / no patterns/],
+    [{ exclude: { group: 'contractors-*' } }, /\.exclude\.group is .* no patterns/],
+    [{ exclude: { group: { name: '*' } } }, / no patterns/],
+    [{ exclude: { serviceToken: '*.access' } }, /\.exclude\.serviceToken is .* no patterns/],
+    [{ exclude: { commonName: '*' } }, /\.exclude\.commonName is .* no patterns: "\*" only as the first label/],
+    [{ exclude: { commonName: 'pump*' } }, / no patterns/],
+    [{ exclude: { commonName: 'a.*.example.com' } }, / no patterns/],
+    [{ exclude: { commonName: '*.' } }, / no patterns/],
+    [{ exclude: { country: '*' } }, /\.exclude\.country is .* no patterns/],
+    [{ exclude: { identityProvider: 'azure*' } }, /\.exclude\.identityProvider is .* no patterns/],
+    [{ exclude: { authMethod: ['mfa', '*'] } }, /\.exclude\.authMethod is .* no patterns/],
+    [{ include: { group: {} } }, /\.include\.group is \{\}; it takes a group's ID, name or e-mail address, \{ id \}, \{ name \} or \{ email \}/],
+    [{ include: { group: null } }, /\.include\.group is null;/],
+    [{ include: { group: [['admins']] } }, /\.include\.group is \[ \[Array\] \];/],
+    [{ include: { group: [{ id: 'x' }, { title: 'x' }] } }, /\.include\.group is /],
+    [{ include: { group: { id: 'x', name: 'x' } } }, /\.include\.group is \{ id: 'x', name: 'x' \};/],
+    [{ include: { group: { id: 7 } } }, /\.include\.group is \{ id: 7 \};/],
+    [{ include: { group: { email: 'admins' } } }, /\.include\.group is \{ email: 'admins' \};/],
+    [{ include: { group: { name: ' ' } } }, /\.include\.group is \{ name: ' ' \};/],
     [{ require: { emailDomain: true } }, /\.require\.emailDomain is true;/],
     [{ exclude: { serviceToken: 'e367' } }, /\.exclude\.serviceToken is 'e367'; it takes a client ID, which ends in "\.access"/],
     [{ exclude: { country: 'Germany' } }, /\.exclude\.country is 'Germany'; it takes a two-letter country code/],

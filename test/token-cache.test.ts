@@ -1,8 +1,10 @@
 import { webcrypto } from 'node:crypto'
 import { inspect } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import { cfAccess, type CfAccessOptions } from '../lib/index.js'
+import { cfAccess, type CfAccessIdentity, type CfAccessOptions, type CfAccessUser } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 import { stopClock, until } from './fixtures/key-endpoint.js'
 import { Verification } from './fixtures/verification.js'
@@ -268,4 +270,60 @@ t.test('H-14 what is remembered cannot be looked at', async t => {
   t.equal(await ask(app, token), 200)
   const shown = inspect(app, { depth: 8, showHidden: true }) + app.printPlugins() + inspect(app.cfAccess, { depth: 8, showHidden: true })
   t.notOk(token.split('.').some(part => shown.includes(part)))
+})
+
+t.test('M-09 what a handler does to any kind of identity changes nothing for the next request', async t => {
+  const kinds = {
+    user: [verification.token({ custom: { roles: ['reader'] } }), 'email', 'subject', 'country'],
+    service: [team.serviceToken({ clientId: 'k.access', audience: AUD, claims: { custom: { roles: ['reader'] } } }), 'clientId'],
+    certificate: [team.certificateToken({ commonName: 'pump 7', audience: AUD, claims: { custom: { roles: ['reader'] } } }), 'commonName']
+  } as const
+  for (const [kind, [token, ...own]] of Object.entries(kinds)) {
+    const app = createApp(t)
+    app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+    app.get('/', async request => {
+      const identity = request.cfAccess as object
+      const before = JSON.stringify(identity)
+      for (const member of ['kind', 'claims', 'issuedAt', 'expiresAt', 'details', 'extra', ...own]) {
+        t.notOk(Reflect.set(identity, member, 'x'), `${kind}.${member}`)
+        t.notOk(Reflect.defineProperty(identity, member, { value: 'x' }), `${kind}.${member}`)
+      }
+      const { roles } = request.cfAccess!.claims['custom'] as { roles: string[] }
+      t.notOk(Reflect.set(request.cfAccess!.claims, 'common_name', 'x'), `${kind}.claims.common_name`)
+      t.throws(() => roles.push('admin'), TypeError, `${kind}.claims.custom.roles`)
+      t.notOk(Reflect.setPrototypeOf(identity, {}), kind)
+      t.equal(JSON.stringify(identity), before, kind)
+      return identity
+    })
+    const ask = async (): Promise<unknown> => (await app.inject({ url: '/', headers: bearing(token) })).json()
+    const first = await ask()
+    t.match(first, { kind })
+    t.strictSame(await ask(), first, kind)
+  }
+})
+
+t.test('X-22 a remembered token does not keep its Cookie header in memory', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const count = 200
+  const header = 60_000 // far more than all else that is kept for a token
+  const used = (): number => { collect(); collect(); return process.memoryUsage().heapUsed }
+  const kept = async (options: Partial<CfAccessOptions>, ask: (identity: CfAccessIdentity) => Promise<unknown>): Promise<number> => {
+    const app = await start(t, options)
+    app.get('/ask', async request => { await ask(request.cfAccess!) })
+    const request = async (i: number): Promise<void> => {
+      const cookie = `CF_Authorization=${verification.token({ jti: i })}; other=`
+      t.equal((await app.inject({ url: '/ask', headers: { cookie: cookie + 'x'.repeat(header - cookie.length) } })).statusCode, 200)
+    }
+    for (let i = 0; i < 100; i++) await request(i) // so that what is made once is there before
+    const before = used()
+    for (let i = 0; i < count; i++) await request(100 + i)
+    const after = used()
+    await app.close()
+    return (after - before) / count
+  }
+  const perToken = await kept({}, async () => {})
+  t.ok(perToken < header / 3, `${Math.round(perToken)} bytes for each token`)
+  const perAnswer = await kept({ cache: false, details: { max: 10_000 } }, async identity => await (identity as CfAccessUser).details())
+  t.ok(perAnswer < header / 3, `${Math.round(perAnswer)} bytes for each answer about a token`)
 })

@@ -36,6 +36,11 @@ app.register(cfAccess, {
 })
 // @ts-expect-error there is no other kind of login
 app.register(cfAccess, { ...options, login: 'always' })
+app.register(cfAccess, { ...options, policy: { include: { group: { id: 'a' } }, exclude: { group: ['a', { name: 'b' }, { email: 'c@acme.com' }] } } })
+// @ts-expect-error a group by one of its members
+app.register(cfAccess, { ...options, policy: { include: { group: { id: 'a', name: 'a' } } } })
+// @ts-expect-error an unknown member of a group
+app.register(cfAccess, { ...options, policy: { include: { group: { title: 'a' } } } })
 // @ts-expect-error groups have names
 app.register(cfAccess, { ...options, policy: { include: { group: true } } })
 // @ts-expect-error a claim has values

@@ -1,5 +1,5 @@
 /** Who can be signed in as, and what Access would know of them. */
-import { readUserDetails } from '../details.js'
+import { checkUserAnswer, readUserDetails } from '../details.js'
 import { OptionsInvalidError } from '../errors.js'
 import { describe, readMembers, refuse } from '../option-errors.js'
 import { identityOf } from '../testing/get-identity.js'
@@ -95,7 +95,9 @@ function check (given: ReadonlyMap<string, unknown>, owner: string, name: string
 /** The plugin must be able to read what it will be told. */
 function checkAnswer (people: People, email: string): void {
   try {
-    readUserDetails(people.answerOf({ email }), email)
+    const answer = people.answerOf({ email })
+    readUserDetails(answer, email)
+    checkUserAnswer(answer)
   } catch (error) {
     throw new OptionsInvalidError(`In "people", ${email} cannot be told of: ${(error as Error).message}.`)
   }
