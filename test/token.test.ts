@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
+import { cfAccess } from '../lib/index.js'
 import type { AccessTeam } from '../lib/testing/index.js'
-import { AUD, bearing, listen, sendRaw, startTeam } from './fixtures/index.js'
+import { AUD, bearing, createApp, listen, sendRaw, startTeam } from './fixtures/index.js'
 import { Verification } from './fixtures/verification.js'
 
 const verification = await Verification.start(t)
@@ -246,6 +247,21 @@ t.test('X-12 of several cookies that are all refused, the most hopeful refusal i
   for (const cookies of [['x', expired], [expired, 'x'], ['x', 'y', expired]]) {
     const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
     t.equal((await verification.app.inject({ url: '/', headers: { cookie } })).json().code, 'FST_CF_ACCESS_TOKEN_EXPIRED')
+  }
+})
+
+t.test('M-13 X-12 while keys are unavailable, a malformed cookie does not hide that a good one cannot be verified', async t => {
+  const down = await startTeam(t)
+  down.outage('down')
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: down.domain, audience: AUD })
+  app.get('/', async () => 'in')
+  const token = down.userToken({ email: 'a@acme.com', audience: AUD })
+  for (const cookies of [['x', token], [token, 'x'], ['x', token, 'y'], ['', token]]) {
+    const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
+    const response = await app.inject({ url: '/', headers: { cookie } })
+    t.equal(response.statusCode, 503)
+    t.equal(response.json().code, 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
   }
 })
 
