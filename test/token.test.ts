@@ -219,6 +219,7 @@ const cookieOutcomes: Array<[header: string, status: number]> = [
   [`CF_Authorization=; CF_Authorization=${good}`, 200],
   [`${'CF_Authorization=stale; '.repeat(3)}CF_Authorization=${good}`, 200],
   [`${'CF_Authorization=stale; '.repeat(4)}CF_Authorization=${good}`, 401],
+  [`${'x=CF_Authorization; '.repeat(4)}CF_Authorization=stale; CF_Authorization=${good}`, 200],
   [`CF_Authorization=${encodeURIComponent(good)}`, 200],
   [`other=%zz; CF_Authorization=${good}`, 200],
   [`CF_Authorization=%zz${good}`, 401],

@@ -14,7 +14,7 @@ export const subjects = {
   },
   token: {
     sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts'],
-    tests: ['token', 'claims', 'token-cache', 'details', 'channels', 'floods', 'key-set']
+    tests: ['token', 'claims', 'freeze', 'token-cache', 'details', 'channels', 'floods', 'key-set']
   },
   keys: {
     sources: ['lib/key-set.ts', 'lib/jwks.ts'],

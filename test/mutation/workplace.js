@@ -1,6 +1,7 @@
 /** A compiled copy of the project in a temporary folder, in which one mutant at a time is tested. */
 import { spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { toJavaScript } from './types.js'
@@ -10,6 +11,9 @@ const LEFT_OUT = new Set(['node_modules', '.tap', 'bench', 'soak', 'browser', 'm
 const PRELOADED = new URL('saved-keys.js', import.meta.url).href
 
 export class Workplace {
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #running
+
   /** @param {string} folder */
   constructor (folder) {
     this.folder = folder
@@ -54,6 +58,7 @@ export class Workplace {
     const child = spawn(process.execPath, ['--import', PRELOADED, test.replace(/\.ts$/, '.js')], {
       cwd: this.folder, env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '0', SAVED_KEYS: this.keys }, stdio: ['ignore', 'pipe', 'ignore']
     })
+    this.#running = child
     return await new Promise(resolve => {
       /** @param {'passed' | 'timed out' | `failed${string}`} outcome */
       const end = outcome => {
@@ -74,8 +79,10 @@ export class Workplace {
     })
   }
 
-  async remove () {
-    await rm(this.folder, { recursive: true, force: true })
+  /** At once, since it may be the last thing the process does. */
+  remove () {
+    this.#running?.kill('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true })
   }
 }
 
