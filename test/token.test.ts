@@ -165,7 +165,7 @@ t.test('T-17 a strange kid is an unknown one, and costs one fetch a cooldown', a
 
 t.test('T-19 typ may be missing or JWT, and nothing else', async t => {
   for (const typ of [undefined, 'JWT', 'jwt', 'application/jwt']) await verification.admits(t, verification.token({}, { typ }), String(typ))
-  for (const typ of ['at+jwt', 'JOSE', 'dpop+jwt', '', null, 7, ['JWT']]) {
+  for (const typ of ['at+jwt', 'JOSE', 'dpop+jwt', 'JWT+x', 'JWT ', 'application/application/jwt', '', null, 7, ['JWT']]) {
     await verification.refuses(t, verification.token({}, { typ }), 'header', { name: `typ ${JSON.stringify(typ)}` })
   }
 })

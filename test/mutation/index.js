@@ -38,7 +38,6 @@ const keys = Array.from({ length: KEYS }, makeKey)
 const workplaces = await Promise.all(Array.from({ length: workers }, () => Workplace.create(root, keys)))
 process.once('exit', () => workplaces.forEach(workplace => workplace.remove()))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
-await baseline(sources)
 await testAll(results)
 process.exitCode = report()
 
@@ -92,11 +91,6 @@ function isEquivalent ({ file, before, after }) {
   return known !== undefined
 }
 
-/** Runs every test that is needed without a fault, once. @param {readonly Source[]} sources */
-async function baseline (sources) {
-  await share([...new Set(sources.flatMap(({ tests }) => tests))], measure)
-}
-
 /** @param {string} test @param {Workplace} workplace without a fault */
 async function measure (test, workplace) {
   const from = performance.now()
@@ -134,15 +128,19 @@ async function testAll (results) {
 
 /** @param {Mutant} mutant @param {string} original @param {string[]} tests @param {Workplace} workplace */
 async function testOne ({ file, text }, original, tests, workplace) {
-  for (const test of [...tests]) {
+  const measureAgain = async (/** @type {string} */ test) => {
+    await workplace.write(file, original)
+    await measure(test, workplace)
     await workplace.write(file, text)
-    let outcome = await workplace.run(test, patienceWith(test))
+  }
+  await workplace.write(file, text)
+  for (const test of [...tests]) {
+    if (!durations.has(test)) await measureAgain(test)
+    const patience = patienceWith(test)
+    let outcome = await workplace.run(test, patience)
     if (outcome === 'timed out') {
       // Or has the machine become busier?
-      const patience = patienceWith(test)
-      await workplace.write(file, original)
-      await measure(test, workplace)
-      await workplace.write(file, text)
+      await measureAgain(test)
       if (patienceWith(test) > patience) outcome = await workplace.run(test, patienceWith(test))
     }
     if (outcome === 'passed') continue

@@ -14,11 +14,11 @@ export const subjects = {
   },
   token: {
     sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts'],
-    tests: ['token', 'claims', 'freeze', 'token-cache', 'details', 'channels', 'floods', 'key-set']
+    tests: ['token', 'jws', 'claims', 'freeze', 'token-cache', 'details', 'channels', 'floods', 'key-set']
   },
   keys: {
     sources: ['lib/key-set.ts', 'lib/jwks.ts'],
-    tests: ['key-set', 'closing', 'floods', 'token-cache', 'channels', 'refusals']
+    tests: ['key-set', 'jwks', 'closing', 'floods', 'token-cache', 'channels', 'refusals']
   },
   identity: {
     sources: ['lib/identity.ts', 'lib/details.ts', 'lib/identity-endpoint.ts'],
