@@ -12,7 +12,7 @@ import { compilable } from './types.js'
 import { filesIn, Workplace } from './workplace.js'
 
 /** @typedef {import('./mutants.js').Mutant} Mutant */
-/** @typedef {{ file: string, before: string, after: string, reason: string }} Equivalent */
+/** @typedef {{ file: string, before: string, after?: string, reason: string }} Equivalent without `after`: all mutants of these lines */
 /** @typedef {{ file: string, tests: string[] }} Source */
 /** @typedef {Source & { mutants: Mutant[], survivors: Mutant[], killed: number, timedOut: number }} Result */
 
@@ -86,7 +86,7 @@ function makeKey () {
 
 /** @param {Mutant} mutant */
 function isEquivalent ({ file, before, after }) {
-  const known = equivalents.find(other => other.file === file && other.before === before && other.after === after)
+  const known = equivalents.find(other => other.file === file && other.before === before && (other.after ?? after) === after)
   if (known !== undefined) unused.delete(known)
   return known !== undefined
 }
