@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { cfAccess, type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD } from './fixtures/index.js'
-import { stopClock } from './fixtures/key-endpoint.js'
+import { stopClock } from './fixtures/clock.js'
 import { Verification } from './fixtures/verification.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
@@ -25,13 +25,6 @@ const signText = (payload: string): string => team.sign(payload)
 function withText (claim: string, text: string): string {
   const [, payload = ''] = verification.token({ [claim]: 'HERE' }).split('.')
   return signText(Buffer.from(payload, 'base64url').toString().replace('"HERE"', text))
-}
-
-/** A clock that stands still, at a whole second, until it is moved. */
-function stopClock (t: Test): { now: number } {
-  const clock = { now: now() * 1000 }
-  t.intercept(Date, 'now', { value: () => clock.now })
-  return clock
 }
 
 /** The status another registration answers a token with. */

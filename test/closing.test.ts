@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { bearing, listen, startTeam } from './fixtures/index.js'
@@ -134,7 +135,7 @@ t.test('X-11 closing answers everybody who waits for the keys', async t => {
 
 /** The status that the program's request came to, and how the program ended. */
 async function run (t: Test, endpoint: KeyEndpoint, when: 'afterwards' | 'meanwhile'): Promise<unknown> {
-  const program = fork(fileURLToPath(new URL('fixtures/short-lived.ts', import.meta.url)), [endpoint.domain, endpoint.token(), when])
+  const program = fork(fileURLToPath(new URL(`fixtures/short-lived${extname(import.meta.filename)}`, import.meta.url)), [endpoint.domain, endpoint.token(), when])
   t.teardown(() => program.kill())
   let status: unknown
   program.once('message', message => { status = message })

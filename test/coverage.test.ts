@@ -403,3 +403,103 @@ t.test('D-09 a route whose pattern does not come to an end is guarded', async t 
   })
   t.equal(await statusOf(guarded, long), 401)
 })
+
+/** What a user of A and one of B get there. */
+async function bothAt (guarded: Guarded, target: string): Promise<[a: number, b: number]> {
+  return [await statusOf(guarded, target, token), await statusOf(guarded, target, otherToken)]
+}
+
+t.test('M-03 a prefix decides beside its whole scope, whichever is registered first', async t => {
+  const registrations = [options, { ...options, audience: OTHER_AUD, prefix: '/admin' }]
+  for (const order of [registrations, registrations.toReversed()]) {
+    const guarded = await start(t, app => {
+      for (const registration of order) app.register(cfAccess, { ...registration })
+      for (const path of ['/admin', '/admin/*', '/rest', '/:other/*']) app.get(path, page)
+    })
+    for (const target of ['/admin', '/admin/x']) t.strictSame(await bothAt(guarded, target), [401, 200], target)
+    t.equal(await statusOf(guarded, '/%61dmin/x', token), 401)
+    for (const target of ['/rest', '/administrator/x']) t.strictSame(await bothAt(guarded, target), [200, 401], target)
+  }
+})
+
+t.test('M-04 a route that opts out is still guarded by its own guard()', async t => {
+  for (const prefix of [{}, { prefix: '/admin' }]) {
+    const guarded = await start(t, app => {
+      app.register(cfAccess, { ...options, ...prefix })
+      for (const path of ['/admin/x', '/admin/:id/*']) app.get(path, { config: { cfAccess: false }, preHandler: guard() }, page)
+    })
+    for (const target of ['/admin/x', '/admin/1/x']) {
+      t.equal(await statusOf(guarded, target), 401, target)
+      t.strictSame(await bothAt(guarded, target), [200, 401], target)
+    }
+  }
+})
+
+t.test('M-05 a target rewritten into the prefix is guarded', async t => {
+  const rewritten: Record<string, string> = { '/in': '/admin/x', '/in/parameter': '/admin/section', '/out': '/public' }
+  const guarded = await start(t, app => {
+    app.register(cfAccess, { ...options, prefix: '/admin' })
+    for (const path of ['/:a/section', '/*']) app.get(path, page)
+  }, { rewriteUrl: ({ url = '' }) => rewritten[url] ?? url })
+  for (const target of ['/in', '/in/parameter']) {
+    t.equal(await statusOf(guarded, target), 401, target)
+    t.strictSame(await bothAt(guarded, target), [200, 401], target)
+  }
+  t.equal(await statusOf(guarded, '/out'), 200)
+})
+
+t.test('M-06 below a scope with a parameter the prefix itself is guarded', async t => {
+  const guarded = await start(t, app => {
+    app.register(async scope => {
+      scope.register(cfAccess, { ...options, prefix: '/admin' })
+      for (const path of ['/admin', '/admin/x', '/:other']) scope.get(path, page)
+    }, { prefix: '/t/:id' })
+  })
+  for (const target of ['/t/1/admin', '/t/1/admin/x', '/t/1/%61dmin', '/t/a%2fb/admin']) {
+    t.equal(await statusOf(guarded, target), 401, target)
+    t.strictSame(await bothAt(guarded, target), [200, 401], target)
+  }
+  for (const target of ['/t/1/administrator', '/t/1/x']) t.equal(await statusOf(guarded, target), 200, target)
+})
+
+t.test('M-07 the innermost scope decides, even when an outer prefix is longer', async t => {
+  const guarded = await start(t, app => {
+    app.register(cfAccess, { ...options, prefix: '/in/deep' })
+    app.register(async scope => {
+      scope.register(cfAccess, { ...options, audience: OTHER_AUD, prefix: '/in' })
+      for (const path of ['/in/deep/x', '/in/:section/y']) scope.get(path, page)
+    })
+    app.get('/in/deep/z', page)
+  })
+  for (const target of ['/in/deep/x', '/in/deep/y']) t.strictSame(await bothAt(guarded, target), [401, 200], target)
+  t.strictSame(await bothAt(guarded, '/in/deep/z'), [200, 401])
+})
+
+t.test('M-11 a literal route is guarded when the whole target reads as under the prefix', async t => {
+  const guarded = await start(t, app => {
+    app.register(cfAccess, { ...options, prefix: '/admin' })
+    app.get('/open', async request => request.raw.url)
+  })
+  t.equal(await statusOf(guarded, '/open'), 200)
+  t.equal(await statusOf(guarded, '/open?/../admin/x'), 200)
+  t.equal(await statusOf(guarded, '/open#/../admin/x'), 401)
+  t.strictSame(await bothAt(guarded, '/open#/../admin/x'), [200, 401])
+})
+
+t.test('M-17 two registrations that guard only on request need different paths', async t => {
+  for (const prefixes of [[{}, {}], [{ prefix: '/a' }, { prefix: '/a' }]]) {
+    const app = createApp(t)
+    for (const prefix of prefixes) app.register(cfAccess, { ...options, ...prefix, global: false })
+    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
+  }
+})
+
+t.test('M-17 request.cfAccess is null where nothing is guarded, also in a scope made before the registration', async t => {
+  const guarded = await start(t, async app => {
+    const early: FastifyInstance[] = []
+    await app.register(async scope => { early.push(scope) })
+    await app.register(cfAccess, { ...options, prefix: '/admin' })
+    for (const [i, scope] of [app, ...early].entries()) scope.get(`/open/${i}`, async ({ cfAccess }) => String(cfAccess))
+  })
+  for (const target of ['/open/0', '/open/1']) t.equal((await sendRaw(guarded.port, target)).body, 'null', target)
+})

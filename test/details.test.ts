@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { cfAccess, channels, type CfAccessDetails, type CfAccessIdentity, type CfAccessOptions, type CfAccessUserDetails } from '../lib/index.js'
 import type { AccessTeam, Outage } from '../lib/testing/index.js'
+import { stopClock } from './fixtures/clock.js'
 import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
 import { until } from './fixtures/key-endpoint.js'
 
@@ -26,13 +27,6 @@ const detailsOf = async (identity: CfAccessIdentity): Promise<CfAccessDetails> =
 
 function askedOf ({ requests }: AccessTeam): number {
   return requests.filter(({ path }) => path === IDENTITY_PATH).length
-}
-
-/** A clock that stands still until it is moved. */
-function stopClock (t: Test): { now: number } {
-  const clock = { now: Date.now() }
-  t.intercept(Date, 'now', { value: () => clock.now })
-  return clock
 }
 
 /** How many questions to get-identity an action costs. */
@@ -257,6 +251,7 @@ t.test('the case of an e-mail address does not make it another\'s', async t => {
 
 t.test('D-26 while get-identity fails it is left alone, twice as long after each failure', async t => {
   const clock = stopClock(t)
+  t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON }) // no jitter
   const own = await startTeam(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: own.domain, audience: AUD })
@@ -269,9 +264,9 @@ t.test('D-26 while get-identity fails it is left alone, twice as long after each
     t.equal(askedOf(own) - before, asked, `${asked} requests, then Retry-After: ${retryAfter}`)
   }
   own.outage('error', 'get-identity')
-  for (const seconds of [1, 2, 4, 8, 16, 30, 30]) {
-    await fails(seconds, 1)
-    clock.now += seconds * 1000 - 1
+  for (const wait of [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+    await fails(Math.ceil(wait / 1000), 1)
+    clock.now += wait - 1
     await fails(1, 0)
     clock.now += 1
   }

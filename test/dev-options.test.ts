@@ -2,7 +2,7 @@ import t from 'tap'
 import { createAccessEdge, type AccessEdgeOptions } from '../lib/dev/index.js'
 import { html } from '../lib/dev/html.js'
 import { ask, cookieIn, post, serveEcho, signIn, startEdge } from './fixtures/edge.js'
-import { stopClock } from './fixtures/key-endpoint.js'
+import { stopClock } from './fixtures/clock.js'
 
 stopClock(t)
 const to = await serveEcho(t)

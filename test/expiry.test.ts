@@ -4,7 +4,7 @@ import fastifyWebsocket from '@fastify/websocket'
 import t from 'tap'
 import { cfAccess, onExpiry, type CfAccessIdentity } from '../lib/index.js'
 import { AUD, bearing, createApp, listen, startTeam } from './fixtures/index.js'
-import { holdTimers, stopClock, type Clock } from './fixtures/key-endpoint.js'
+import { holdTimers, stopClock, type Clock } from './fixtures/clock.js'
 
 const team = await startTeam(t)
 

@@ -5,10 +5,8 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cfAccess, { type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, CERTS_PATH, createApp, startTeam } from './fixtures/index.js'
-import {
-  answering, ask, holdTimers, NEVER, renamed, startApp, startEndpoint, stopClock, until,
-  type Clock, type KeyEndpoint, type Outage
-} from './fixtures/key-endpoint.js'
+import { holdTimers, NEVER, stopClock, type Clock } from './fixtures/clock.js'
+import { answering, ask, renamed, startApp, startEndpoint, until, type KeyEndpoint, type Outage } from './fixtures/key-endpoint.js'
 
 const team = await startTeam(t)
 const [current, previous] = team.certs.keys as unknown as [Jwk, Jwk]

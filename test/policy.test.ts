@@ -366,3 +366,24 @@ t.test('P-05 what is no policy stops the start, and says why', async t => {
     t.throws(() => guard(policy as CfAccessPolicy), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
   }
 })
+
+t.test('M-15 the registration\'s policy is asked before the route\'s, which is not asked once it denies', async t => {
+  for (const global of [true, false]) {
+    const lines: Array<{ code?: string, reason?: string }> = []
+    const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+    let calls = 0
+    const count: CfAccessPolicy = () => { calls++; return false }
+    const policy = { exclude: { email: 'mallory@acme.com' } }
+    app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy, global })
+    app.get('/config', { config: { cfAccess: count } }, async () => 'in')
+    app.get('/guard', { preHandler: guard(count) }, async () => 'in')
+    for (const [i, url] of ['/config', '/guard'].entries()) {
+      t.equal((await app.inject({ url, headers: bearing(user('mallory@acme.com')) })).statusCode, 403)
+      t.equal(calls, i, 'not asked')
+      t.equal((await app.inject({ url, headers: bearing(user('a@acme.com')) })).statusCode, 403)
+      t.equal(calls, i + 1, 'asked once')
+    }
+    const reasons = lines.filter(({ code }) => code !== undefined).map(({ reason }) => reason)
+    t.strictSame(reasons, ['exclude.email', 'predicate', 'exclude.email', 'predicate'])
+  }
+})

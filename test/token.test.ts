@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
+import { cfAccess } from '../lib/index.js'
 import type { AccessTeam } from '../lib/testing/index.js'
-import { AUD, bearing, listen, sendRaw, startTeam } from './fixtures/index.js'
+import { AUD, bearing, createApp, listen, sendRaw, startTeam } from './fixtures/index.js'
 import { Verification } from './fixtures/verification.js'
 
 const verification = await Verification.start(t)
@@ -166,7 +167,7 @@ t.test('T-17 a strange kid is an unknown one, and costs one fetch a cooldown', a
 
 t.test('T-19 typ may be missing or JWT, and nothing else', async t => {
   for (const typ of [undefined, 'JWT', 'jwt', 'application/jwt']) await verification.admits(t, verification.token({}, { typ }), String(typ))
-  for (const typ of ['at+jwt', 'JOSE', 'dpop+jwt', '', null, 7, ['JWT']]) {
+  for (const typ of ['at+jwt', 'JOSE', 'dpop+jwt', 'JWT+x', 'JWT ', 'application/application/jwt', '', null, 7, ['JWT']]) {
     await verification.refuses(t, verification.token({}, { typ }), 'header', { name: `typ ${JSON.stringify(typ)}` })
   }
 })
@@ -220,6 +221,7 @@ const cookieOutcomes: Array<[header: string, status: number]> = [
   [`CF_Authorization=; CF_Authorization=${good}`, 200],
   [`${'CF_Authorization=stale; '.repeat(3)}CF_Authorization=${good}`, 200],
   [`${'CF_Authorization=stale; '.repeat(4)}CF_Authorization=${good}`, 401],
+  [`${'x=CF_Authorization; '.repeat(4)}CF_Authorization=stale; CF_Authorization=${good}`, 200],
   [`CF_Authorization=${encodeURIComponent(good)}`, 200],
   [`other=%zz; CF_Authorization=${good}`, 200],
   [`CF_Authorization=%zz${good}`, 401],
@@ -248,6 +250,21 @@ t.test('X-12 of several cookies that are all refused, the most hopeful refusal i
   for (const cookies of [['x', expired], [expired, 'x'], ['x', 'y', expired]]) {
     const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
     t.equal((await verification.app.inject({ url: '/', headers: { cookie } })).json().code, 'FST_CF_ACCESS_TOKEN_EXPIRED')
+  }
+})
+
+t.test('M-13 X-12 while keys are unavailable, a malformed cookie does not hide that a good one cannot be verified', async t => {
+  const down = await startTeam(t)
+  down.outage('down')
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: down.domain, audience: AUD })
+  app.get('/', async () => 'in')
+  const token = down.userToken({ email: 'a@acme.com', audience: AUD })
+  for (const cookies of [['x', token], [token, 'x'], ['x', token, 'y'], ['', token]]) {
+    const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
+    const response = await app.inject({ url: '/', headers: { cookie } })
+    t.equal(response.statusCode, 503)
+    t.equal(response.json().code, 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
   }
 })
 

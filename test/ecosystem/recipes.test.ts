@@ -16,7 +16,7 @@ import { measureAccess } from '../../example/recipes/prometheus.js'
 import { limitEach } from '../../example/recipes/rate-limit.js'
 import { cfAccess, channels } from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
-import { stopClock } from '../fixtures/key-endpoint.js'
+import { stopClock } from '../fixtures/clock.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 
