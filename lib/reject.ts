@@ -12,8 +12,8 @@ interface Rejection extends Error {
 
 const CODE = /^FST_CF_ACCESS_/
 
-/** Scopes inside one another each have the hook. */
-const reported = new WeakSet<Error>()
+/** Scopes inside one another each have the hook. Not by error: requests that wait for one verification share it. */
+const reported = new WeakSet<FastifyRequest>()
 
 /**
  * A hook for `onError`. It runs for the error that ends a request, and so not for one that an "or" of
@@ -21,8 +21,8 @@ const reported = new WeakSet<Error>()
  * @see Fastify docs: Hooks, onError
  */
 export function cfAccessOnError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
-  if (isRejection(error) && !reported.has(error)) {
-    reported.add(error)
+  if (isRejection(error) && !reported.has(request)) {
+    reported.add(request)
     reject(error, request, reply)
   }
   done()
@@ -44,7 +44,7 @@ function reject (error: Rejection, request: FastifyRequest, reply: FastifyReply)
   request.log.info({ code, reason }, 'rejected by Cloudflare Access guard')
   if (!channels.refusal.hasSubscribers) return
   // Of a server error the reason is prose for an operator, not one of a few names.
-  const rule = statusCode < 500 ? reason ?? null : null
+  const rule = reason !== undefined && statusCode < 500 ? reason : null
   channels.refusal.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
 }
 

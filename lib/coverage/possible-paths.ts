@@ -24,8 +24,6 @@ const MAX_FORMS = 48
 /** How many segments of a form can be read in more than one way. */
 const MAX_ODD = 16
 
-const MAX_DECODINGS = 4
-
 const PLAIN = /^(?:\/[\w-]+(?:\.[\w-]+)*)*\/?$/
 
 /**
@@ -36,7 +34,7 @@ const PLAIN = /^(?:\/[\w-]+(?:\.[\w-]+)*)*\/?$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH || !isDecodedBy(MAX_DECODINGS, path)) return null
+  if (path.length > MAX_LENGTH) return null
   return expand(new Set([path.toLowerCase(), withoutScheme(target.toLowerCase())]))
 }
 
@@ -56,12 +54,6 @@ function expand (forms: Set<string>): ReadonlySet<string> | null {
   return paths
 }
 
-/** Whether so many decodings, at most, leave nothing to decode. */
-function isDecodedBy (decodings: number, text: string): boolean {
-  const decoded = decode(text, ENCODED)
-  return decoded === text || (decodings > 0 && isDecodedBy(decodings - 1, decoded))
-}
-
 // Well-formed UTF-8 alone (RFC 3629, section 4).
 const CHARACTER = [
   '%[0-7][\\da-f]', '%(?:c[2-9a-f]|d[\\da-f])%[89ab][\\da-f]', '%e0%[ab][\\da-f]%[89ab][\\da-f]',
@@ -70,6 +62,7 @@ const CHARACTER = [
 ].join('|')
 const ENCODED = new RegExp(`(?:${CHARACTER})+`, 'gi')
 const ENCODED_BUT_SLASHES = new RegExp(`(?:(?!%2f)(?:${CHARACTER}))+`, 'gi')
+const NOT_ASCII = /%[89a-f]/
 const STRAY_BYTE = new RegExp(`${CHARACTER}|%([89a-f][\\da-f])`, 'g')
 
 /** NUL, overlong UTF-8 (RFC 3629, section 10) and the encoding of one server alone: readers differ too much. */
@@ -85,7 +78,7 @@ const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
  */
 const STEPS: ReadonlyArray<(form: string) => string> = [
   form => decode(form, ENCODED),
-  form => decode(form, ENCODED_BUT_SLASHES),
+  form => form.includes('%2f') ? decode(form, ENCODED_BUT_SLASHES) : form,
   form => replaceStrayBytes(form, () => ''),
   form => replaceStrayBytes(form, byte => String.fromCharCode(byte)),
   form => form.replace(AUTHORITY, ''),
@@ -100,7 +93,7 @@ function decode (text: string, encoded: RegExp): string {
 
 /** Bytes that are no UTF-8: some readers drop them, others read them as Latin-1. */
 function replaceStrayBytes (text: string, replace: (byte: number) => string): string {
-  if (!text.includes('%')) return text
+  if (!NOT_ASCII.test(text)) return text
   return text.replace(STRAY_BYTE, (match, hex?: string) => hex === undefined ? match : replace(parseInt(hex, 16)))
 }
 

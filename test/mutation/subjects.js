@@ -5,27 +5,28 @@
  */
 export const subjects = {
   coverage: {
-    sources: ['lib/coverage.ts', 'lib/readings.ts', 'lib/prefix.ts', 'lib/route-config.ts'],
-    tests: ['coverage', 'guard', 'coverage-model', 'options', 'autoload', 'walk-round']
+    sources: ['lib/coverage', 'lib/registration.ts'],
+    tests: ['coverage', 'route', 'options', 'start-log', 'guard', 'possible-paths', 'swagger', 'autoload', 'fuzz', 'walk-round']
   },
   guard: {
-    sources: ['lib/guard.ts'],
-    tests: ['guard', 'refusals', 'coverage', 'policy', 'login', 'channels', 'neighbours']
+    sources: ['lib/guard.ts', 'lib/reject.ts'],
+    tests: ['guard', 'refusals', 'route', 'upgrades', 'token', 'coverage', 'policy', 'login', 'channels', 'neighbours']
   },
   token: {
-    sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts'],
+    sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts',
+      'lib/flat-copy.ts'],
     tests: ['token', 'jws', 'claims', 'freeze', 'token-cache', 'details', 'channels', 'floods', 'key-set']
   },
   keys: {
-    sources: ['lib/key-set.ts', 'lib/jwks.ts'],
+    sources: ['lib/key-set.ts', 'lib/jwks.ts', 'lib/backoff.ts'],
     tests: ['key-set', 'jwks', 'closing', 'floods', 'token-cache', 'channels', 'refusals']
   },
   identity: {
-    sources: ['lib/identity.ts', 'lib/details.ts', 'lib/identity-endpoint.ts'],
+    sources: ['lib/identity.ts', 'lib/details.ts', 'lib/identity-endpoint.ts', 'lib/task-queue.ts'],
     tests: ['details', 'claims', 'policy', 'token-cache', 'closing', 'channels']
   },
   policy: {
-    sources: ['lib/policy.ts', 'lib/selectors.ts'],
-    tests: ['policy', 'details', 'options', 'refusals']
+    sources: ['lib/policy.ts', 'lib/selectors.ts', 'lib/comparable.ts'],
+    tests: ['policy', 'selectors', 'details', 'options', 'refusals']
   }
 }

@@ -7,9 +7,9 @@ import { inTurns, shareOf } from '../rounds.js'
 /** @param {import('../rounds.js').Bench} bench */
 export async function cold (bench) {
   const count = Math.round(4000 * bench.seconds)
-  const headers = bench.access.tokens(2 * count).map(bearing)
+  const requests = bench.access.tokens(2 * count).map(token => ({ headers: bearing(token) }))
   const figures = await inTurns(bench, contestants, {},
-    server => load(server, headers.slice(0, count), { admitted: true }),
-    async (server, _, turn) => ({ 'every token is new': await load(server, shareOf(headers.slice(count), turn), { admitted: true }) }))
+    server => load(server, requests.slice(0, count), { admitted: true }),
+    async (server, _, turn) => ({ 'every token is new': await load(server, shareOf(requests.slice(count), turn), { admitted: true }) }))
   return compare('Cold: ', figures, contestants)
 }

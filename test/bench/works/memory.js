@@ -15,7 +15,7 @@ const MIB = 2 ** 20
 export async function memory ({ access }) {
   const portions = Number(process.env.BENCH_TOKENS ?? 50_000) / PORTION
   const heaps = await withServer(ours.file, access.certsUrl, {}, async server => {
-    const bring = (/** @type {string[]} */ tokens) => load(server, tokens.map(bearing), { admitted: true })
+    const bring = (/** @type {string[]} */ tokens) => load(server, tokens.map(token => ({ headers: bearing(token) })), { admitted: true })
     const [one] = access.tokens(1)
     await bring(Array(PORTION).fill(one)) // so that the code is compiled and the connections were there
     const heaps = [{ tokens: 1, heap: (await server.ask('heap')).heap }]

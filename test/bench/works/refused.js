@@ -17,10 +17,10 @@ const COUNT = 2000
 
 /** @param {import('../rounds.js').Bench} bench */
 export async function refused (bench) {
-  const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, headers: tokens.map(bearing) }))
+  const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, requests: tokens.map(token => ({ headers: bearing(token) })) }))
   const ask = async (/** @type {Server} */ server, /** @type {Contestant} */ { file, baseline }, /** @type {number} */ seconds) => {
     const samples = {}
-    for (const { kind, headers } of kinds) samples[kind] = await load(server, headers, { admitted: file === baseline, seconds })
+    for (const { kind, requests } of kinds) samples[kind] = await load(server, requests, { admitted: file === baseline, seconds })
     return samples
   }
   const figures = await inTurns(bench, ALL, {},

@@ -6,9 +6,9 @@ import { inTurns } from '../rounds.js'
 
 /** @param {import('../rounds.js').Bench} bench */
 export async function warm (bench) {
-  const headers = bench.access.tokens(300).map(bearing)
+  const requests = bench.access.tokens(300).map(token => ({ headers: bearing(token) }))
   const figures = await inTurns(bench, contestants, {},
-    server => load(server, headers, { admitted: true, seconds: bench.seconds }),
-    async (server, _, { seconds }) => ({ '300 people over and over': await load(server, headers, { admitted: true, seconds }) }))
+    server => load(server, requests, { admitted: true, seconds: bench.seconds }),
+    async (server, _, { seconds }) => ({ '300 people over and over': await load(server, requests, { admitted: true, seconds }) }))
   return compare('Warm: ', figures, contestants)
 }
