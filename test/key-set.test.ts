@@ -786,6 +786,16 @@ t.test('S-10 the key endpoint is told nothing but that JSON is welcome', async t
   for (const name of ['cookie', 'authorization', 'referer', 'origin', 'cf-access-jwt-assertion']) t.equal(headers[name], undefined, name)
 })
 
+t.test('keys that are too old as soon as they are there are not used', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  // The line that tells of new keys is written once they are accepted, and before they are used.
+  const stream = { write: (line: string) => { if (line.includes('keys changed')) clock.move(KEYS.maxStale) } }
+  const app = await startApp(t, endpoint, { keys: KEYS }, { logger: { stream } })
+  await isUnavailable(t, app, endpoint.token())
+  t.match(app.cfAccess.status(), { state: 'unavailable', lastFailure: null, nextTry: null })
+})
+
 t.test('status() tells an operator what there is, since when, what went wrong and when it is tried again', async t => {
   const clock = stopClock(t)
   t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON })

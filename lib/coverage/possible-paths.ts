@@ -24,7 +24,7 @@ const MAX_FORMS = 48
 /** How many segments of a form can be read in more than one way. */
 const MAX_ODD = 16
 
-const PLAIN = /^(?:\/[\w-]+(?:\.[\w-]+)*)*\/?$/
+const PLAIN = /^\/(?:[\w-]+(?:\.[\w-]+)*(?:\/|$))*$/
 
 /**
  * @param target a request target in any form (RFC 9112, section 3.2). Its query never counts.
@@ -184,7 +184,7 @@ function withoutScheme (target: string): string {
 }
 
 function withoutTrailingSlash (path: string): string {
-  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path || '/'
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
 function cutAtMark (text: string): string {
