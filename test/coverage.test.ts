@@ -388,15 +388,15 @@ t.test('D-09 a target that does not come to an end is guarded', async t => {
     app.get('/*', page)
   })
   for (const target of [`/${'%25'.repeat(4600)}61dmin`, `/${'../'.repeat(4600)}`, `/${';'.repeat(14_000)}`, `/${'%EF%B7%BA'.repeat(1500)}`, `/a${'%2e%20'.repeat(2000)}x`,
-    '/%2525252525252561dmin', `/${'a;/'.repeat(600)}`, `/~${'a'.repeat(2048)}`]) {
+    '/%2525252525252561dmin', `/${'a;/'.repeat(600)}`, `/${'a'.repeat(1023)};`]) {
     t.equal(await statusOf(guarded, target), 401, target.slice(0, 20))
     t.not(await statusOf(guarded, target, token), 401, target.slice(0, 20))
   }
-  for (const target of [`/~${'a'.repeat(2046)}`, `/${'a'.repeat(8000)}`, '/%25ff/x']) t.equal(await statusOf(guarded, target), 200, target.slice(0, 20))
+  for (const target of [`/${'a'.repeat(1022)};`, `/${'a'.repeat(8000)}`, '/%25ff/x']) t.equal(await statusOf(guarded, target), 200, target.slice(0, 20))
 })
 
 t.test('D-09 a route whose pattern does not come to an end is guarded', async t => {
-  const long = `/~${'a'.repeat(2100)}`
+  const long = `/${'a'.repeat(1100)}%20`
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.get(long, page)

@@ -171,7 +171,7 @@ t.test('an application is found however its path is written', async t => {
     const { status } = await ask(guarded.domain, { target })
     t.ok([400, 401, 404].includes(status), `${target}: ${status}`)
   }
-  t.equal((await ask(guarded.domain, { target: `/~${'a'.repeat(2100)}` })).status, 400, 'an ambiguous target is rejected')
+  t.equal((await ask(guarded.domain, { target: `/${'a'.repeat(1100)};` })).status, 400, 'an ambiguous target is rejected')
 })
 
 t.test('/cdn-cgi never reaches the application', async t => {

@@ -9,22 +9,29 @@
  * @see CWE-22 (path traversal); RFC 3986, section 6.2
  */
 
-/** Characters. A longer path that is not plain is ambiguous. */
-const MAX_LENGTH = 2048
+/** Characters. A longer path that is not plain is ambiguous. 255 bytes of UTF-8, the limit of many names, take 765. */
+const MAX_LENGTH = 1024
 
-/** Characters over all forms of one target. With {@link MAX_FORMS} it bounds what a target can cost. */
-const MAX_WORK = 16_384
+/** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds what a target can cost. */
+const MAX_WORK = 10_240
 
 /** As many characters cost as much as a segment does by itself. */
-const SEGMENT_WORK = 24
+const SEGMENT_WORK = 16
+
+/** As many characters of ASCII cost as much as one beyond it, which has to be folded. */
+const FOLDING_WORK = 4
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
-const MAX_FORMS = 48
+const MAX_FORMS = 16
 
-/** How many segments of a form can be read in more than one way. */
+/** How many segments a target can have, if it is not plain. */
+const MAX_SEGMENTS = 64
+
+/** How many segments of a form can be read in more than one way, and how much of a target can be. */
 const MAX_ODD = 16
 
-const PLAIN = /^\/(?:[\w-]+(?:\.[\w-]+)*(?:\/|$))*$/
+// Segments of what RFC 3986, section 3.3, allows in one, without `;`, escapes, and dots at the ends or in a row.
+const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 
 /**
  * @param target a request target in any form (RFC 9112, section 3.2). Its query never counts.
@@ -34,8 +41,20 @@ const PLAIN = /^\/(?:[\w-]+(?:\.[\w-]+)*(?:\/|$))*$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH) return null
-  return expand(new Set([path.toLowerCase(), withoutScheme(target.toLowerCase())]))
+  if (path.length > MAX_LENGTH || path.split('/').length > MAX_SEGMENTS || countOf(ODD_PARTS, path) > MAX_ODD) return null
+  return expand(startsFrom(path.toLowerCase()).add(withoutScheme(target.toLowerCase())))
+}
+
+/** Decodes as often as there is something to decode. Of each form, adds those in which a reader has a part apart. */
+function startsFrom (path: string): Set<string> {
+  const starts = new Set<string>()
+  let kept = KEPT_BY_SOME
+  for (let form = path; !starts.has(form) && starts.size <= MAX_FORMS; form = decode(form)) {
+    const first = form.replace(kept, '_')
+    starts.add(form).add(first).add(first.replace(kept, '_')).add(form.replaceAll(new RegExp(kept, 'g'), '_'))
+    kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
+  }
+  return starts
 }
 
 /** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
@@ -43,15 +62,20 @@ function expand (forms: Set<string>): ReadonlySet<string> | null {
   const paths = new Set<string>()
   let work = 0
   for (const form of forms) {
-    work += form.length + SEGMENT_WORK * (form.split('/').length - 1)
+    work += workFor(form)
     if (work > MAX_WORK || forms.size > MAX_FORMS || MANGLED.test(form)) return null
-    for (const step of STEPS) forms.add(step(form))
+    for (const next of stepsFrom(form)) forms.add(next)
     const reading = readLeniently(form)
     if (reading === null) return null
+    if (reading.normal !== form) work += workFor(reading.normal)
     forms.add(reading.normal)
     for (const path of reading.paths) paths.add(path)
   }
   return paths
+}
+
+function workFor (form: string): number {
+  return form.length * (PRINTABLE_ASCII.test(form) ? 1 : FOLDING_WORK) + SEGMENT_WORK * countOf(SLASH, form)
 }
 
 // Well-formed UTF-8 alone (RFC 3629, section 4).
@@ -60,41 +84,42 @@ const CHARACTER = [
   '%ed%[89][\\da-f]%[89ab][\\da-f]', '%e[1-9abcef](?:%[89ab][\\da-f]){2}', '%f0%[9ab][\\da-f](?:%[89ab][\\da-f]){2}',
   '%f[1-3](?:%[89ab][\\da-f]){3}', '%f4%8[\\da-f](?:%[89ab][\\da-f]){2}'
 ].join('|')
-const ENCODED = new RegExp(`(?:${CHARACTER})+`, 'gi')
-const ENCODED_BUT_SLASHES = new RegExp(`(?:(?!%2f)(?:${CHARACTER}))+`, 'gi')
-const NOT_ASCII = /%[89a-f]/
-const STRAY_BYTE = new RegExp(`${CHARACTER}|%([89a-f][\\da-f])`, 'g')
-
+const ENCODED = new RegExp(`(?:${CHARACTER})+`, 'g')
+const WELL_FORMED = new RegExp(`^[^%]*(?:(?:${CHARACTER})[^%]*)*$`)
+const BYTES = /%[\da-f]{2}/g
+const LATIN_1_THAT_FOLDS = /%(?:aa|b[239a])/g
 /** NUL, overlong UTF-8 (RFC 3629, section 10) and the encoding of one server alone: readers differ too much. */
 const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
 
 const AUTHORITY = /(?:(?<=^|[/\\])[a-z][a-z\d+.-]*:)?[/\\]{2,}[^/\\]*/
 const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
+// The rest of a segment from an encoded slash or a backslash on. To some readers these do not separate, as to a handler
+// that has the parameter of its scope apart, or that drops parameters before it decodes.
+const KEPT_BY_SOME = /(?:%(?:25)*(?:2f|5c)|\\)[^/]*/
+const ENCODED_AND_KEPT_BY_SOME = /%(?:25)*(?:2f|5c)[^/]*/
+
 /**
- * What a reader can do to a form. No step makes a form longer, or comes back to an earlier one.
+ * What a reader can make of a form in one step. No step makes a form longer, or comes back to an earlier one.
  * A part that is like a leading authority becomes one where a server removes the path it is mounted at.
  * @see RFC 3986, sections 2.1 and 4.2
  */
-const STEPS: ReadonlyArray<(form: string) => string> = [
-  form => decode(form, ENCODED),
-  form => form.includes('%2f') ? decode(form, ENCODED_BUT_SLASHES) : form,
-  form => replaceStrayBytes(form, () => ''),
-  form => replaceStrayBytes(form, byte => String.fromCharCode(byte)),
-  form => form.replace(AUTHORITY, ''),
-  form => form.replace(SCHEME, ''),
-  // To some readers neither of these separates, as to a handler that has a parameter of its scope by itself.
-  form => form.replace(/(?:%2f|\\)[^/]*/, '_')
-]
-
-function decode (text: string, encoded: RegExp): string {
-  return text.includes('%') ? text.replace(encoded, decodeURIComponent).toLowerCase() : text
+function stepsFrom (form: string): readonly string[] {
+  const decoded = decode(form)
+  const steps = [decoded, form.replace(AUTHORITY, ''), form.replace(SCHEME, '')]
+  // Bytes that are no UTF-8: some readers drop them, and in Latin-1 some of them fold to ASCII.
+  if (decoded === form) steps.push(form.replaceAll(BYTES, ''), form.replaceAll(LATIN_1_THAT_FOLDS, fromLatin1))
+  return steps
 }
 
-/** Bytes that are no UTF-8: some readers drop them, others read them as Latin-1. */
-function replaceStrayBytes (text: string, replace: (byte: number) => string): string {
-  if (!NOT_ASCII.test(text)) return text
-  return text.replace(STRAY_BYTE, (match, hex?: string) => hex === undefined ? match : replace(parseInt(hex, 16)))
+function fromLatin1 (byte: string): string {
+  return String.fromCharCode(parseInt(byte.slice(1), 16))
+}
+
+/** Decodes what is well-formed, and keeps the rest as text. Without an exception, which costs more than all else. */
+function decode (text: string): string {
+  if (!text.includes('%')) return text
+  return (WELL_FORMED.test(text) ? decodeURIComponent(text) : text.replace(ENCODED, decodeURIComponent)).toLowerCase()
 }
 
 const SEPARATORS = /[/\\]/
@@ -114,13 +139,16 @@ interface Reading {
  * @returns `null` for a form with a dot segment, or with too many segments that are not in normal form
  */
 function readLeniently (form: string): Reading | null {
-  const isFolded = fold(form) === form
+  const segments = form.split('/')
+  const folded = fold(form).split('/')
+  // Characters that fold to a slash move all that follows, so each segment is folded by itself.
+  const foldedAt = (i: number): string => folded.length === segments.length ? folded[i]! : fold(segments[i]!)
   const normal: string[] = []
   const names: string[] = []
   const paths: string[] = []
   let odd = 0
-  for (const segment of form.split('/')) {
-    const parts = isFolded && !ODD.test(segment) ? [segment] : partsOf(segment)
+  for (const [i, segment] of segments.entries()) {
+    const parts = partsOf(foldedAt(i))
     if (parts === null) return null
     if (parts.length > 1 || parts[0] !== segment) {
       odd += parts.length
@@ -138,9 +166,10 @@ function pathOf (names: readonly string[]): string {
   return `/${names.join('/')}`
 }
 
-/** The names that a segment is to the most lenient reader; `null` when one of them is a dot segment. */
+/** The names that a folded segment is to the most lenient reader; `null` when one of them is a dot segment. */
 function partsOf (segment: string): readonly string[] | null {
-  const parts = fold(segment).split(SEPARATORS, MAX_ODD + 1)
+  if (!ODD.test(segment)) return [segment]
+  const parts = segment.split(SEPARATORS, MAX_ODD + 1)
   return parts.some(isDotSegment) ? null : parts.map(nameOf)
 }
 
@@ -150,16 +179,18 @@ export function normalizeSegment (segment: string): string {
 }
 
 // What some reader drops or takes for an end, and dots at the end or alone.
-const ODD = /[;?#\\\s\p{Cc}\p{DI}]|\.$/u
+const ODD = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
 const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
+const BLANK = /\s/
 const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
+const DOTS_AND_BLANKS = /^[.\s\p{Cc}\p{DI}]*$/u
 
 /** Whether a reader that drops blanks, or that cuts at a mark, resolves this segment (RFC 3986, section 5.2.4). */
 function isDotSegment (segment: string): boolean {
-  if (!segment.includes('.')) return false
   const name = cutAtMark(segment)
+  if (!DOTS_AND_BLANKS.test(name)) return false
   const dots = name.replace(BLANKS, '')
-  return dots === '.' || dots === '..' || (dots !== name && /^\.+$/.test(dots))
+  return dots === '.' || dots === '..' || (dots !== name && dots !== '')
 }
 
 /** Compatibility forms, then case by way of the upper case, where more letters meet. */
@@ -172,15 +203,30 @@ const PRINTABLE_ASCII = /^[ -~]*$/
 /** A segment up to its first `;`, `?` or `#`, without invisible characters, outer blanks and trailing dots. */
 function nameOf (segment: string): string {
   const name = cutAtMark(segment).replace(INVISIBLE, '').trim()
-  // Not by a regular expression, which would start again at each of a long row of dots.
+  return name.slice(0, endOf(name))
+}
+
+const DOT = 46
+
+/** Where the dots and blanks at the end begin. Not by a regular expression, which would try each of a long row of dots. */
+function endOf (name: string): number {
   let end = name.length
-  while (end > 0 && (name[end - 1] === '.' || name[end - 1]!.trim() === '')) end--
-  return name.slice(0, end)
+  while (end > 0 && (name.charCodeAt(end - 1) === DOT || BLANK.test(name[end - 1]!))) end--
+  return end
 }
 
 /** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
 function withoutScheme (target: string): string {
   return cutAt(SCHEME.test(target) ? target.replace(AUTHORITY, '') : target, '?')
+}
+
+const SLASH = /\//g
+
+// What makes a reader decode again, or see other segments.
+const ODD_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
+
+function countOf (part: RegExp, text: string): number {
+  return text.match(part)?.length ?? 0
 }
 
 function withoutTrailingSlash (path: string): string {

@@ -33,13 +33,13 @@ export function findExpensive (interpret, random, milliseconds) {
   const plain = costOf(interpret, PLAIN, 20)
   const end = performance.now() + milliseconds
   /** @type {Map<string, number>} the dearest of each size */
-  let best = new Map(PIECES.map(piece => [fit(`/${piece.repeat(40)}`), 0]))
+  let best = new Map(PIECES.map(piece => fit(`/${piece.repeat(40)}`)).filter(isRoutable).map(target => [target, 0]))
   for (const target of best.keys()) best.set(target, costOf(interpret, target))
   let turns = 0
   while (performance.now() < end) {
     const parents = [...best.keys()]
     const target = fit(change(random.pick(parents), random.pick(parents), random))
-    if (best.has(target)) continue
+    if (best.has(target) || !isRoutable(target)) continue
     best.set(target, costOf(interpret, target))
     if (++turns % 50 === 0) best = keepBest(best)
   }
@@ -98,6 +98,16 @@ function change (target, other, random) {
       const unit = target.slice(at, at + 1 + random.below(24)) + piece
       return `/${unit.repeat(1 + random.below(LONGEST / unit.length))}`
     }
+  }
+}
+
+/** The router rejects a malformed target before any hook. @param {string} target */
+function isRoutable (target) {
+  try {
+    decodeURIComponent(target)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -9,7 +9,7 @@ const SHOWN = 5
 /** @param {import('../rounds.js').Bench} bench */
 export async function targets ({ rounds, seconds, access }) {
   const rows = await withServer('wildcard', access.certsUrl, {}, async server => {
-    const costOf = async (/** @type {string} */ path) => (await load(server, [{ path }], { admitted: null, seconds: seconds / 10 })).cpu
+    const costOf = async (/** @type {string} */ path) => (await load(server, [{ path }], { admitted: null, seconds: seconds / 5 })).cpu
     await load(server, [{ path: PLAIN }], { admitted: null, seconds })
     /** @type {number[][]} */
     const ratios = EXPENSIVE.map(() => [])
