@@ -70,12 +70,12 @@ const RETRY_AFTER = 60
 
 /**
  * Reads the answer about a person. Who it is about is checked at once, each other member by itself when it is used.
- * @throws {Error} when it is about somebody else.
+ * @throws {Error} when it is about another identity.
  * @see Cloudflare docs: Application token, User identity
  */
 export function readUserDetails (answer: Json, email: string): CfAccessUserDetails {
   const known = readText(answer, 'email') ?? ''
-  if (known.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about somebody else')
+  if (known.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about another identity')
   return assemble(userReaders(answer))
 }
 
@@ -83,12 +83,12 @@ export function readUserDetails (answer: Json, email: string): CfAccessUserDetai
  * Reads the answer about a service or a certificate. An answer that names neither is taken: Access documents the
  * names for service tokens only, and the answer belongs to the token it was asked with.
  * @param name its client ID or common name
- * @throws {Error} when it is about somebody else.
+ * @throws {Error} when it is about another identity.
  */
 export function readMachineDetails (answer: Json, name: string): CfAccessMachineDetails {
   const names = [readText(answer, 'service_token_id'), readText(answer, 'common_name')].filter(known => known !== undefined)
   const isOther = names.length > 0 && !names.includes(name)
-  if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about somebody else')
+  if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about another identity')
   return assemble(machineReaders(answer))
 }
 
