@@ -628,3 +628,18 @@ t.test('the stand-in team tells of its own tokens only', async t => {
     t.match(await response.json(), { err: String })
   }
 })
+
+t.test('M-14 a clock set back does not keep a confirmation fresh', async t => {
+  const clock = stopClock(t)
+  const own = await startTeam(t)
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: own.domain, audience: AUD, recheck: 60 })
+  app.get('/', async () => 'in')
+  const token = own.userToken({ email: 'a@acme.com', audience: AUD })
+  const request = { url: '/', headers: bearing(token) }
+  t.equal((await app.inject(request)).statusCode, 200)
+  own.revoke(token)
+  t.equal((await app.inject(request)).statusCode, 200, 'confirmed a moment ago')
+  clock.now -= 3_600_000
+  t.equal((await app.inject(request)).statusCode, 401)
+})

@@ -40,7 +40,7 @@ const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [
   [{ people: [{ email: 'a@acme.com', name: '' }] }, /people\[0\]\.name is ''/],
   [{ people: [{ email: 'a@acme.com', groups: 'admins' }] }, /people\[0\]\.groups is 'admins'; it takes a list/],
   [{ people: [{ email: 'a@acme.com', groups: [1] }] }, /a@acme\.com cannot be told of: the answer's "groups"/],
-  [{ people: [{ email: 'a@acme.com', identity: { email: 'b@acme.com' } }] }, /a@acme\.com cannot be told of.*somebody else/],
+  [{ people: [{ email: 'a@acme.com', identity: { email: 'b@acme.com' } }] }, /a@acme\.com cannot be told of.*another identity/],
   [{ people: [{ email: 'a@acme.com', identity: [] }] }, /people\[0\]\.identity/],
   [{ people: [{ email: 'a@acme.com', country: 'Germany' }] }, /people\[0\]\.country is 'Germany'; it takes a two-letter/],
   [{ people: [{ email: 'a@acme.com', claims: null }] }, /people\[0\]\.claims is null/],
