@@ -41,7 +41,8 @@ export function isGuard (hook: unknown): boolean {
 }
 
 function checkByAll (
-  [registration, ...others]: readonly Registration[], policy: Decide | null, request: FastifyRequest, done: HookHandlerDoneFunction
+  [registration, ...others]: readonly Registration[], policy: Decide | null,
+  request: FastifyRequest, done: HookHandlerDoneFunction
 ): void {
   if (registration === undefined) return done()
   checkRequest(registration, policy, request, error => {
@@ -93,7 +94,9 @@ function authenticate (
   if (tokens.length === 0) throw new TokenMissingError('missing')
   if (tokens.length > 1) return firstVerified(tokens, verifier, earlier)
   const identity = verifier.verify(tokens[0]!)
-  return identity instanceof Promise ? identity.then(known => matchEarlier(known, earlier)) : matchEarlier(identity, earlier)
+  return identity instanceof Promise
+    ? identity.then(known => matchEarlier(known, earlier))
+    : matchEarlier(identity, earlier)
 }
 
 /** The first that verifies. When none does, the error that leaves most hope tells why. */

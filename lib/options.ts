@@ -151,7 +151,8 @@ function readAudience (value: unknown): readonly string[] {
   return good ? tags : refuse('audience', value, 'the AUD tag of an Access application, or a list of them')
 }
 
-const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, no parameter, wildcard or encoding, no dot at a segment\'s end'
+const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, ' +
+  'no parameter, wildcard or encoding, no dot at a segment\'s end'
 
 function readPrefixes (given: ReadonlyMap<string, unknown>, scopePrefix: string): readonly string[] | null {
   if (given.has('prefix') && given.has('prefixes')) {
@@ -167,7 +168,8 @@ function readPrefixes (given: ReadonlyMap<string, unknown>, scopePrefix: string)
 
 function readPrefix (prefix: unknown, scopePrefix: string): string {
   if (repeatsScope(prefix, scopePrefix)) {
-    throw new OptionsInvalidError(`Option "prefix" is "${prefix}", but this scope's prefix is already "${scopePrefix}"; ` +
+    throw new OptionsInvalidError(
+      `Option "prefix" is "${prefix}", but this scope's prefix is already "${scopePrefix}"; ` +
       `leave it out, or write prefixes: ['${prefix}'] if you mean ${scopePrefix}${prefix}`)
   }
   if (isPrefix(prefix)) return withoutTrailingSlash(prefix)

@@ -94,7 +94,9 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
       'give each registration a prefix or a scope of its own.')
   }
   decorate(fastify, registry)
-  fastify.addHook('onRoute', route => { if (route.config !== undefined) route.config = compileRouteConfig(route.config) })
+  fastify.addHook('onRoute', route => {
+    if (route.config !== undefined) route.config = compileRouteConfig(route.config)
+  })
   fastify.addHook('onRequest', onRequestFor(registration, registry))
   fastify.addHook('onError', cfAccessOnError)
   announceAtStart(registration, settings.audience)
@@ -112,7 +114,8 @@ function onRequestFor (registration: Registration, registry: RegistrationRegistr
     }
     const { registrations, policy } = requirement
     if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
-    checkRequest(registration, policy, request, registration.login === null ? done : orLogin(registration.login, request, reply, done))
+    const { login } = registration
+    checkRequest(registration, policy, request, login === null ? done : orLogin(login, request, reply, done))
   }
 }
 

@@ -25,7 +25,7 @@ export interface Registration {
   readonly login: Login | null
 }
 
-/** How many segments of a path a registration claims, and one more for a prefix than for none; -1 where it claims none. */
+/** How many segments of a path a registration claims, and one more for a prefix than for none; -1: it claims none. */
 export function matchDepth (path: string, { prefixes }: Registration): number {
   if (prefixes === null) return 0
   return Math.max(-1, ...prefixes.filter(prefix => prefix.covers(path)).map(prefix => prefix.depth + 1))

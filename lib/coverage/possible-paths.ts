@@ -9,10 +9,12 @@
  * @see CWE-22 (path traversal); RFC 3986, section 6.2
  */
 
+import { fold, isPrintableAscii, namesIn } from './normal-form.js'
+
 /** Characters. A longer path that is not plain is ambiguous. 255 bytes of UTF-8, the limit of many names, take 765. */
 const MAX_LENGTH = 1024
 
-/** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds what a target can cost. */
+/** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds the target's cost. */
 const MAX_WORK = 10_240
 
 /** As many characters cost as much as a segment does by itself. */
@@ -24,7 +26,7 @@ const FOLDING_WORK = 4
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
 const MAX_FORMS = 16
 
-/** How many segments a target can have, if it is not plain. */
+/** How many segments a target that is not plain can have. */
 const MAX_SEGMENTS = 64
 
 /** How many segments of a form can be read in more than one way, and how much of a target can be. */
@@ -41,7 +43,7 @@ const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH || path.split('/').length > MAX_SEGMENTS || countOf(ODD_PARTS, path) > MAX_ODD) return null
+  if (path.length > MAX_LENGTH || countOf(SLASH, path) > MAX_SEGMENTS || countOf(ODD_PARTS, path) > MAX_ODD) return null
   return expand(startsFrom(path.toLowerCase()).add(withoutScheme(target.toLowerCase())))
 }
 
@@ -75,7 +77,7 @@ function expand (forms: Set<string>): ReadonlySet<string> | null {
 }
 
 function workFor (form: string): number {
-  return form.length * (PRINTABLE_ASCII.test(form) ? 1 : FOLDING_WORK) + SEGMENT_WORK * countOf(SLASH, form)
+  return form.length * (isPrintableAscii(form) ? 1 : FOLDING_WORK) + SEGMENT_WORK * countOf(SLASH, form)
 }
 
 // Well-formed UTF-8 alone (RFC 3629, section 4).
@@ -122,14 +124,12 @@ function decode (text: string): string {
   return (WELL_FORMED.test(text) ? decodeURIComponent(text) : text.replace(ENCODED, decodeURIComponent)).toLowerCase()
 }
 
-const SEPARATORS = /[/\\]/
-
 interface Reading {
   /** The form with every segment in normal form. */
   readonly normal: string
   /**
    * Its path, and the path above each segment that is not in normal form already: to a reader that keeps what
-   * {@link nameOf} drops from a segment, the segment is another one, which has no prefix of its own.
+   * the normal form drops, that segment is another one, which has no prefix of its own.
    */
   readonly paths: readonly string[]
 }
@@ -148,7 +148,7 @@ function readLeniently (form: string): Reading | null {
   const paths: string[] = []
   let odd = 0
   for (const [i, segment] of segments.entries()) {
-    const parts = partsOf(foldedAt(i))
+    const parts = namesIn(foldedAt(i), MAX_ODD + 1)
     if (parts === null) return null
     if (parts.length > 1 || parts[0] !== segment) {
       odd += parts.length
@@ -164,55 +164,6 @@ function readLeniently (form: string): Reading | null {
 
 function pathOf (names: readonly string[]): string {
   return `/${names.join('/')}`
-}
-
-/** The names that a folded segment is to the most lenient reader; `null` when one of them is a dot segment. */
-function partsOf (segment: string): readonly string[] | null {
-  if (!ODD.test(segment)) return [segment]
-  const parts = segment.split(SEPARATORS, MAX_ODD + 1)
-  return parts.some(isDotSegment) ? null : parts.map(nameOf)
-}
-
-/** A segment in normal form. */
-export function normalizeSegment (segment: string): string {
-  return fold(segment.toLowerCase()).split(SEPARATORS).map(nameOf).join('/')
-}
-
-// What some reader drops or takes for an end, and dots at the end or alone.
-const ODD = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
-const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
-const BLANK = /\s/
-const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
-const DOTS_AND_BLANKS = /^[.\s\p{Cc}\p{DI}]*$/u
-
-/** Whether a reader that drops blanks, or that cuts at a mark, resolves this segment (RFC 3986, section 5.2.4). */
-function isDotSegment (segment: string): boolean {
-  const name = cutAtMark(segment)
-  if (!DOTS_AND_BLANKS.test(name)) return false
-  const dots = name.replace(BLANKS, '')
-  return dots === '.' || dots === '..' || (dots !== name && dots !== '')
-}
-
-/** Compatibility forms, then case by way of the upper case, where more letters meet. */
-function fold (text: string): string {
-  return PRINTABLE_ASCII.test(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
-}
-
-const PRINTABLE_ASCII = /^[ -~]*$/
-
-/** A segment up to its first `;`, `?` or `#`, without invisible characters, outer blanks and trailing dots. */
-function nameOf (segment: string): string {
-  const name = cutAtMark(segment).replace(INVISIBLE, '').trim()
-  return name.slice(0, endOf(name))
-}
-
-const DOT = 46
-
-/** Where the dots and blanks at the end begin. Not by a regular expression, which would try each of a long row of dots. */
-function endOf (name: string): number {
-  let end = name.length
-  while (end > 0 && (name.charCodeAt(end - 1) === DOT || BLANK.test(name[end - 1]!))) end--
-  return end
 }
 
 /** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
@@ -231,11 +182,6 @@ function countOf (part: RegExp, text: string): number {
 
 function withoutTrailingSlash (path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
-}
-
-function cutAtMark (text: string): string {
-  const at = text.search(/[;?#]/)
-  return at === -1 ? text : text.slice(0, at)
 }
 
 function cutAt (text: string, mark: string): string {

@@ -1,5 +1,5 @@
 /** Prefixes and route patterns, compared with a path segment by segment: `/administrator` is not under `/admin`. */
-import { normalizeSegment } from './possible-paths.js'
+import { normalizeSegment } from './normal-form.js'
 
 /** A path and everything below it. */
 export interface Prefix {

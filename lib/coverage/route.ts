@@ -27,7 +27,7 @@ interface Selection {
   readonly candidates: readonly Registration[]
   /** Those that guard the route's pattern. They decide when no possible path belongs to a candidate. */
   readonly fallback: readonly Registration[]
-  /** Whether the route opts out for a path; only those that guard its pattern let it. `null`: it does not opt out. */
+  /** Whether the route opts out for a path; it can only of what guards its pattern. `null`: it does not opt out. */
   readonly optsOut: ((path: string) => boolean) | null
 }
 
@@ -74,13 +74,15 @@ export function requirementOf (route: Route, request: FastifyRequest): Requireme
 export function nearestOf ([first, second]: readonly Registration[]): Registration {
   if (first === undefined) throw new NotRegisteredError('fastify-cf-access is not registered where this guard runs')
   if (second?.scope === first.scope) {
-    throw new NotRegisteredError('Several registrations of fastify-cf-access are equally near, and none has this path under its prefix')
+    throw new NotRegisteredError('Several registrations of fastify-cf-access are equally near, ' +
+      'and none has this path under its prefix')
   }
   return first
 }
 
 function toRoute (selections: readonly Selection[], pattern: string | undefined, policy: Decide | null): Route {
-  const isFixed = selections.every(selection => coversWholeScope(selection) || (pattern !== undefined && isLiteral(pattern)))
+  const isOnePath = pattern !== undefined && isLiteral(pattern)
+  const isFixed = isOnePath || selections.every(coversWholeScope)
   const registrations = unique(selections.flatMap(({ optsOut, fallback }) => optsOut === null ? fallback : NONE))
   return { fixed: isFixed ? { registrations, policy } : null, selections, policy }
 }
@@ -90,7 +92,9 @@ function coversWholeScope ({ candidates: [first, second], optsOut }: Selection):
   return first === undefined || (first.prefixes === null && second === undefined && optsOut === null)
 }
 
-function selectionOf (registrations: readonly Registration[], pattern: string | undefined, optsOut: boolean): Selection {
+function selectionOf (
+  registrations: readonly Registration[], pattern: string | undefined, optsOut: boolean
+): Selection {
   const candidates = withinReach(registrations)
   // A colon that is text is written twice in a pattern.
   const paths = possiblePaths((pattern ?? '/').replaceAll('::', ':'))

@@ -3,13 +3,17 @@ import type { FastifyInstance } from 'fastify'
 import type { Registration } from '../registration.js'
 import type { Prefix } from './prefix.js'
 
-/** Logs at `info` what is guarded; warns when no route can be, and when middleware runs before the guard. To be called at registration. */
+/**
+ * Logs at `info` what is guarded; warns when no route can be, and when middleware runs before the guard.
+ * To be called at registration.
+ */
 export function announceAtStart (registration: Registration, audience: readonly string[]): void {
   const { scope, global, team } = registration
   if (scope.hasDecorator('use')) scope.log.warn(MIDDLEWARE)
   if (global) warnIfUnused(registration)
   scope.addHook('onReady', async () => {
-    scope.log.info({ guards: guardedBy(registration), team: team.issuer, audience }, 'Cloudflare Access guard registered')
+    const facts = { guards: guardedBy(registration), team: team.issuer, audience }
+    scope.log.info(facts, 'Cloudflare Access guard registered')
   })
 }
 
@@ -22,16 +26,19 @@ function warnIfUnused (registration: Registration): void {
   scope.addHook('onRoute', ({ url }) => { guardsLater ||= isGuardable(url) })
   scope.addHook('onReady', async () => {
     if (guardsLater || (earlier ?? patternsOf(scope)).some(isGuardable)) return
-    scope.log.warn(`Cloudflare Access guards ${guardedBy(registration)}, and no route is there. ${reasonFor(registration)}`)
+    const guards = guardedBy(registration)
+    scope.log.warn(`Cloudflare Access guards ${guards}, and no route is there. ${reasonFor(registration)}`)
   })
 }
 
-const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs before it, ' +
-  'for requests that are not authenticated. Register fastify-cf-access first (with NestJS: on the adapter, before NestFactory.create).'
+const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs ' +
+  'before it, for requests that are not authenticated. Register fastify-cf-access first ' +
+  '(with NestJS: on the adapter, before NestFactory.create).'
 
 function guardedBy ({ scope, prefixes, global }: Registration): string {
   if (!global) return 'routes that ask for it'
-  return prefixes?.map(({ path }) => path).join(', ') ?? `everything in the scope ${scope.prefix === '' ? '/' : scope.prefix}`
+  if (prefixes !== null) return prefixes.map(({ path }) => path).join(', ')
+  return `everything in the scope ${scope.prefix === '' ? '/' : scope.prefix}`
 }
 
 function guardableBy ({ prefixes }: Registration): (pattern: string) => boolean {

@@ -1,0 +1,64 @@
+/** The normal form of a path's segments: what is left when every reader has dropped what it does not tell apart. */
+
+const SEPARATORS = /[/\\]/
+
+/**
+ * The names that a folded segment is to the most lenient reader, to whom a backslash separates.
+ * @param limit how many of them are looked at
+ * @returns `null` when one of them is a dot segment
+ */
+export function namesIn (segment: string, limit: number): readonly string[] | null {
+  if (!ODD.test(segment)) return [segment]
+  const parts = segment.split(SEPARATORS, limit)
+  return parts.some(isDotSegment) ? null : parts.map(nameOf)
+}
+
+/** A segment in normal form. */
+export function normalizeSegment (segment: string): string {
+  return fold(segment.toLowerCase()).split(SEPARATORS).map(nameOf).join('/')
+}
+
+// What some reader drops or takes for an end, and dots at the end or alone.
+const ODD = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
+const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
+const BLANK = /\s/
+const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
+const DOTS_AND_BLANKS = /^[.\s\p{Cc}\p{DI}]*$/u
+
+/** Whether a reader that drops blanks, or that cuts at a mark, resolves this segment (RFC 3986, section 5.2.4). */
+function isDotSegment (segment: string): boolean {
+  const name = cutAtMark(segment)
+  if (!DOTS_AND_BLANKS.test(name)) return false
+  const dots = name.replace(BLANKS, '')
+  return dots === '.' || dots === '..' || (dots !== name && dots !== '')
+}
+
+/** Compatibility forms, then case by way of the upper case, where more letters meet. */
+export function fold (text: string): string {
+  return isPrintableAscii(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+}
+
+/** Whether only the case of a text can be folded. */
+export function isPrintableAscii (text: string): boolean {
+  return /^[ -~]*$/.test(text)
+}
+
+/** A segment up to its first `;`, `?` or `#`, without invisible characters, outer blanks and trailing dots. */
+function nameOf (segment: string): string {
+  const name = cutAtMark(segment).replace(INVISIBLE, '').trim()
+  return name.slice(0, endOf(name))
+}
+
+const DOT = 46
+
+/** Where the dots and blanks at the end begin. Not by a regular expression, which would try each of a long row of dots. */
+function endOf (name: string): number {
+  let end = name.length
+  while (end > 0 && (name.charCodeAt(end - 1) === DOT || BLANK.test(name[end - 1]!))) end--
+  return end
+}
+
+function cutAtMark (text: string): string {
+  const at = text.search(/[;?#]/)
+  return at === -1 ? text : text.slice(0, at)
+}
