@@ -24,7 +24,7 @@ const SEGMENT_WORK = 16
 const FOLDING_WORK = 4
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
-const MAX_FORMS = 16
+const MAX_FORMS = 18
 
 /** How many segments a target that is not plain can have. */
 const MAX_SEGMENTS = 64
@@ -44,7 +44,9 @@ export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
   if (path.length > MAX_LENGTH || countOf(SLASH, path) > MAX_SEGMENTS || countOf(ODD_PARTS, path) > MAX_ODD) return null
-  return expand(startsFrom(path.toLowerCase()).add(withoutScheme(target.toLowerCase())))
+  const starts = startsFrom(path.toLowerCase())
+  for (const authority of [AUTHORITY, AUTHORITY_TO_SLASH]) starts.add(withoutScheme(target.toLowerCase(), authority))
+  return expand(starts)
 }
 
 /** Decodes as often as there is something to decode. Of each form, adds those in which a reader has a part apart. */
@@ -56,7 +58,7 @@ function startsFrom (path: string): Set<string> {
     starts.add(form).add(first).add(first.replace(kept, '_')).add(form.replaceAll(new RegExp(kept, 'g'), '_'))
     kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
   }
-  return starts
+  return starts.add(path.replaceAll(BACKSLASHES, '_'))
 }
 
 /** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
@@ -94,11 +96,13 @@ const LATIN_1_THAT_FOLDS = /%(?:aa|b[239a])/g
 const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
 
 const AUTHORITY = /(?:(?<=^|[/\\])[a-z][a-z\d+.-]*:)?[/\\]{2,}[^/\\]*/
+const AUTHORITY_TO_SLASH = /^[a-z][a-z\d+.-]*:\/\/[^/]*/
 const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
 // The rest of a segment from an encoded slash or a backslash on. To some readers these do not separate, as to a handler
 // that has the parameter of its scope apart, or that drops parameters before it decodes.
 const KEPT_BY_SOME = /(?:%(?:25)*(?:2f|5c)|\\)[^/]*/
+const BACKSLASHES = /%(?:25)*5c|\\/g
 const ENCODED_AND_KEPT_BY_SOME = /%(?:25)*(?:2f|5c)[^/]*/
 
 /**
@@ -167,8 +171,8 @@ function pathOf (names: readonly string[]): string {
 }
 
 /** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
-function withoutScheme (target: string): string {
-  return cutAt(SCHEME.test(target) ? target.replace(AUTHORITY, '') : target, '?')
+function withoutScheme (target: string, authority: RegExp): string {
+  return cutAt(SCHEME.test(target) ? target.replace(authority, '') : target, '?')
 }
 
 const SLASH = /\//g

@@ -35,7 +35,7 @@ t.test('R-40 R-41 R-42 R-53 a target that a handler resolves differently than th
   }
   const targets = ['/a%2Fb/%2e%2e/admin/users', '/a%2fb/../admin', '/x%2f..%2fadmin/users', '/ad%09min/z', '/x/.%09./admin/z', '/x/%0a../admin', '/ad%0d%0amin',
     '/%2fhost/admin', '/%2Fhost%2fadmin', '//x/admin/z', '//h%2fx/%2fadmin', '/%5chost/admin', 'http://x/admin/z', 'HTTPS://x/admin', '///x/admin', '/%09/x/admin',
-    '/;p%2fq/%2fadmin', '/x/..%3b/../admin']
+    '/;p%2fq/%2fadmin', '/x/..%3b/../admin', '/%2Fx;%5cx;%252Fadmin', 'http://any?%25252F\\host/admin%5cx']
   for (const [name, read] of Object.entries(readers)) {
     const build = (isGuarded: boolean) => (app: FastifyInstance): void => {
       if (isGuarded) app.register(cfAccess, { ...A, prefix: '/admin' })
