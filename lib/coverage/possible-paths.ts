@@ -15,7 +15,7 @@ import { fold, isPrintableAscii, namesIn } from './normal-form.js'
 const MAX_LENGTH = 1024
 
 /** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds the target's cost. */
-const MAX_WORK = 10_240
+const MAX_WORK = 11_264
 
 /** As many characters cost as much as a segment does by itself. */
 const SEGMENT_WORK = 16
@@ -24,7 +24,7 @@ const SEGMENT_WORK = 16
 const FOLDING_WORK = 4
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
-const MAX_FORMS = 18
+const MAX_FORMS = 22
 
 /** How many segments a target that is not plain can have. */
 const MAX_SEGMENTS = 64
@@ -58,7 +58,8 @@ function startsFrom (path: string): Set<string> {
     starts.add(form).add(first).add(first.replace(kept, '_')).add(form.replaceAll(new RegExp(kept, 'g'), '_'))
     kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
   }
-  return starts.add(path.replaceAll(BACKSLASHES, '_'))
+  // What is dropped with a parameter reaches across a backslash that does not separate.
+  return MARK.test(path) ? starts.add(path.replaceAll(BACKSLASHES, '_')) : starts
 }
 
 /** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
@@ -102,6 +103,7 @@ const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 // The rest of a segment from an encoded slash or a backslash on. To some readers these do not separate, as to a handler
 // that has the parameter of its scope apart, or that drops parameters before it decodes.
 const KEPT_BY_SOME = /(?:%(?:25)*(?:2f|5c)|\\)[^/]*/
+const MARK = /;|%(?:25)*(?:3b|3f|23)/
 const BACKSLASHES = /%(?:25)*5c|\\/g
 const ENCODED_AND_KEPT_BY_SOME = /%(?:25)*(?:2f|5c)[^/]*/
 
