@@ -232,3 +232,16 @@ t.test('P-27 two registrations admit one identity, not one each', async t => {
     }
   }
 })
+
+t.test('guard() on an ambiguous target asks every registration it can belong to', async t => {
+  const statusOf = await start(t, app => {
+    app.register(cfAccess, { ...A, global: false })
+    app.register(async scope => {
+      scope.register(cfAccess, { ...B, prefix: '/b' })
+      scope.get('/*', { onRequest: guard() }, page)
+    })
+  })
+  for (const token of [NONE, tokenOfA, tokenOfB]) t.equal(await statusOf('/x/..%2fb/1', token), 401)
+  t.equal(await statusOf('/x/..%2fb/1', tokenOfBoth), 200)
+  t.strictSame([await statusOf('/c', tokenOfA), await statusOf('/c', tokenOfB)], [200, 401])
+})

@@ -10,7 +10,7 @@ export const subjects = {
   },
   guard: {
     sources: ['lib/guard.ts', 'lib/reject.ts'],
-    tests: ['guard', 'refusals', 'route', 'upgrades', 'token', 'coverage', 'policy', 'login', 'channels', 'neighbours']
+    tests: ['guard', 'refusals', 'route', 'upgrades', 'token', 'coverage', 'policy', 'login', 'channels', 'neighbours', 'swagger']
   },
   token: {
     sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts',
