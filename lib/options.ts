@@ -176,7 +176,7 @@ function readPrefix (prefix: unknown, scopePrefix: string): string {
   return refuse('prefix', prefix, Array.isArray(prefix) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
 }
 
-/** Fastify hands its own `prefix` on in a plugin's options, and the paths of one application start alike. */
+/** Fastify adds its own `prefix` to a plugin's options. The first segment is enough to recognize a repetition. */
 function repeatsScope (prefix: unknown, scopePrefix: string): prefix is string {
   if (typeof prefix !== 'string') return false
   const [first] = segmentsOf(prefix)

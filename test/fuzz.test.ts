@@ -75,7 +75,7 @@ t.test('R-40 R-41 R-42 R-44 R-45 R-49 R-53 what an unguarded twin hands to such 
   t.strictSame(leaks.slice(0, 10), [], `none of ${leaks.length} leaks`)
 })
 
-t.test('R-52 what no reader takes for the prefix is neither guarded nor ambiguous', async t => {
+t.test('R-52 a target that no reader takes for the prefix is not guarded and not ambiguous', async t => {
   const random = new Random(SEED)
   const check = createPureCheck({ possiblePaths, prefixOf })
   for (const target of HARMLESS) t.notOk(check(target).isGuarded(), target.slice(0, 80))

@@ -3,7 +3,7 @@
 const SEPARATORS = /[/\\]/
 
 /**
- * The names that a folded segment is to the most lenient reader, to whom a backslash separates.
+ * The names that the most lenient reader finds in a folded segment. It takes a backslash for a separator.
  * @param limit how many of them are looked at
  * @returns `null` when one of them is a dot segment
  */

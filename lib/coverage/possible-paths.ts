@@ -54,12 +54,16 @@ function startsFrom (path: string): Set<string> {
   const starts = new Set<string>()
   let kept = KEPT_BY_SOME
   for (let form = path; !starts.has(form) && starts.size <= MAX_FORMS; form = decode(form)) {
-    const first = form.replace(kept, '_')
-    starts.add(form).add(first).add(first.replace(kept, '_')).add(form.replaceAll(new RegExp(kept, 'g'), '_'))
+    const first = form.replace(kept.first, '_')
+    starts.add(form).add(first).add(first.replace(kept.first, '_')).add(form.replaceAll(kept.all, '_'))
     kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
   }
   // What is dropped with a parameter reaches across a backslash that does not separate.
   return MARK.test(path) ? starts.add(path.replaceAll(BACKSLASHES, '_')) : starts
+}
+
+function firstAndAll (part: RegExp): { readonly first: RegExp, readonly all: RegExp } {
+  return { first: part, all: new RegExp(part, 'g') }
 }
 
 /** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
@@ -102,10 +106,10 @@ const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
 // The rest of a segment from an encoded slash or a backslash on. To some readers these do not separate, as to a handler
 // that has the parameter of its scope apart, or that drops parameters before it decodes.
-const KEPT_BY_SOME = /(?:%(?:25)*(?:2f|5c)|\\)[^/]*/
+const KEPT_BY_SOME = firstAndAll(/(?:%(?:25)*(?:2f|5c)|\\)[^/]*/)
 const MARK = /;|%(?:25)*(?:3b|3f|23)/
 const BACKSLASHES = /%(?:25)*5c|\\/g
-const ENCODED_AND_KEPT_BY_SOME = /%(?:25)*(?:2f|5c)[^/]*/
+const ENCODED_AND_KEPT_BY_SOME = firstAndAll(/%(?:25)*(?:2f|5c)[^/]*/)
 
 /**
  * What a reader can make of a form in one step. No step makes a form longer, or comes back to an earlier one.

@@ -2,7 +2,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
 import {
-  compileGuardedRoute, compileRoute, nearestOf, registrationsOfPattern, requirementOf, type Requirement, type Route
+  compileGuardedRoute, compileRoute, fixedRequirementOf, interpret, nearestOf, registrationsOfPattern,
+  type Requirement, type Route
 } from './route.js'
 import { readRouteConfig } from './route-config.js'
 
@@ -35,7 +36,7 @@ export class RegistrationRegistry {
       route = compileRoute(this.#visibleFrom(request.server), pattern, readRouteConfig(request.routeOptions.config))
       this.#routes.set(key, route)
     }
-    return route.fixed !== null ? requirementOf(route, request) : this.#interpretOnce(route, request)
+    return fixedRequirementOf(route, request) ?? this.#interpretOnce(route, request)
   }
 
   /**
@@ -49,7 +50,7 @@ export class RegistrationRegistry {
       route = compileGuardedRoute(this.#visibleFrom(request.server), pattern)
       this.#guardedRoutes.set(key, route)
     }
-    return requirementOf(route, request)
+    return fixedRequirementOf(route, request) ?? interpret(route, request)
   }
 
   /** Whether a route is guarded, as far as its pattern tells: of a wildcard's paths some can be, and others not. */
@@ -80,7 +81,7 @@ export class RegistrationRegistry {
   #interpretOnce (route: Route, request: FastifyRequest): Requirement {
     let requirement = this.#requirements.get(request)
     if (requirement === undefined) {
-      requirement = requirementOf(route, request)
+      requirement = interpret(route, request)
       this.#requirements.set(request, requirement)
     }
     return requirement

@@ -57,10 +57,13 @@ export function registrationsOfPattern (visible: readonly Registration[], patter
   return selectionOf(visible.filter(({ global }) => global), pattern, false).fallback
 }
 
-/** What one request for the route has to satisfy. */
-export function requirementOf (route: Route, request: FastifyRequest): Requirement {
-  const { fixed, selections, policy } = route
-  if (fixed !== null && !hasMark(request.url)) return fixed
+/** What one request for the route has to satisfy, where its target need not be interpreted; `null` elsewhere. */
+export function fixedRequirementOf ({ fixed }: Route, request: FastifyRequest): Requirement | null {
+  return fixed === null || hasMark(request.url) ? null : fixed
+}
+
+/** What one request for the route has to satisfy, by the paths that its target can stand for. */
+export function interpret ({ selections, policy }: Route, request: FastifyRequest): Requirement {
   const targets = request.url === request.originalUrl ? [request.url] : [request.url, request.originalUrl]
   const paths = targets.map(possiblePaths)
   return { registrations: unique(selections.flatMap(selection => select(selection, paths))), policy }

@@ -157,6 +157,17 @@ const isAdmin = under('/admin')
 /** @type {Landing} */
 const isNothing = () => false
 
+/** The guards and the routes in a scope with this prefix. @param {string} prefix @returns {Build} */
+function inScope (prefix) {
+  return async (app, { a, b }, fitRoutes) => {
+    await app.register(async scope => {
+      await a(scope, '/admin')
+      await b(scope, '/b')
+      await fitRoutes(scope, '')
+    }, { prefix })
+  }
+}
+
 /** @type {Readonly<Record<string, Mount>>} */
 export const MOUNTS = {
   'at the root': {
@@ -173,25 +184,13 @@ export const MOUNTS = {
     before: ['/acme', '/ac%2Fme', '/%61cme', '/a%20c', '/acme;x', '/a%5cb', '/a%3fb', '/a%252fb', '/b'],
     isLanding: text => /^\/[^/]+\/admin(?:\/|$)/.test(text),
     isWildcardLanding: isAdmin,
-    build: async (app, { a, b }, fitRoutes) => {
-      await app.register(async scope => {
-        await a(scope, '/admin')
-        await b(scope, '/b')
-        await fitRoutes(scope, '')
-      }, { prefix: '/:tenant' })
-    }
+    build: inScope('/:tenant')
   },
   'in a scope with a colon': {
     before: ['/v1:beta', '/%761:beta'],
     isLanding: under('/v1:beta/admin'),
     isWildcardLanding: isAdmin,
-    build: async (app, { a, b }, fitRoutes) => {
-      await app.register(async scope => {
-        await a(scope, '/admin')
-        await b(scope, '/b')
-        await fitRoutes(scope, '')
-      }, { prefix: '/v1::beta' })
-    }
+    build: inScope('/v1::beta')
   },
   'an opt-out beside the prefix': {
     before: ['/public', '/public/x'],

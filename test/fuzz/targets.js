@@ -162,7 +162,7 @@ const QUERIES = [
 const PUNCTUATION = [...'!$&\'()*+,:=@-_~']
 const ENCODED = [...' "#$%&+,/:;<=>?@[\\]^`{|}']
 
-/** A target as applications use them, neither guarded nor ambiguous beside `/admin`. @param {Random} random */
+/** A target as applications use them: not guarded and not ambiguous beside `/admin`. @param {Random} random */
 export function harmless (random) {
   const segments = Array.from({ length: 1 + random.below(5) }, (_none, i) => harmlessSegment(random, i === 0))
   const end = random.chance(0.2) ? '/' : ''
