@@ -9,13 +9,18 @@ const SEPARATORS = /[/\\]/
  */
 export function namesIn (segment: string, limit: number): readonly string[] | null {
   if (!ODD.test(segment)) return [segment]
-  const parts = segment.split(SEPARATORS, limit)
-  return parts.some(isDotSegment) ? null : parts.map(nameOf)
+  const names: string[] = []
+  for (const part of segment.split(SEPARATORS, limit)) {
+    const head = cutAtMark(part)
+    if (isDotSegment(head)) return null
+    names.push(trimmed(head))
+  }
+  return names
 }
 
 /** A segment in normal form. */
 export function normalizeSegment (segment: string): string {
-  return fold(segment.toLowerCase()).split(SEPARATORS).map(nameOf).join('/')
+  return fold(segment.toLowerCase()).split(SEPARATORS).map(part => trimmed(cutAtMark(part))).join('/')
 }
 
 // What some reader drops or takes for an end, and dots at the end or alone.
@@ -25,27 +30,22 @@ const BLANK = /\s/
 const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
 const DOTS_AND_BLANKS = /^[.\s\p{Cc}\p{DI}]*$/u
 
-/** Whether a reader that drops blanks, or that cuts at a mark, resolves this segment (RFC 3986, section 5.2.4). */
+/** A segment up to its first `;`, `?` or `#`. */
+function cutAtMark (text: string): string {
+  const at = text.search(/[;?#]/)
+  return at === -1 ? text : text.slice(0, at)
+}
+
+/** Whether a reader that drops blanks resolves this segment, cut at its mark (RFC 3986, section 5.2.4). */
 function isDotSegment (segment: string): boolean {
-  const name = cutAtMark(segment)
-  if (!DOTS_AND_BLANKS.test(name)) return false
-  const dots = name.replace(BLANKS, '')
-  return dots === '.' || dots === '..' || (dots !== name && dots !== '')
+  if (!DOTS_AND_BLANKS.test(segment)) return false
+  const dots = segment.replace(BLANKS, '')
+  return dots === '.' || dots === '..' || (dots !== segment && dots !== '')
 }
 
-/** Compatibility forms, then case by way of the upper case, where more letters meet. */
-export function fold (text: string): string {
-  return isPrintableAscii(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
-}
-
-/** Whether only the case of a text can be folded. */
-export function isPrintableAscii (text: string): boolean {
-  return /^[ -~]*$/.test(text)
-}
-
-/** A segment up to its first `;`, `?` or `#`, without invisible characters, outer blanks and trailing dots. */
-function nameOf (segment: string): string {
-  const name = cutAtMark(segment).replace(INVISIBLE, '').trim()
+/** Without invisible characters, outer blanks and trailing dots. */
+function trimmed (segment: string): string {
+  const name = segment.replace(INVISIBLE, '').trim()
   return name.slice(0, endOf(name))
 }
 
@@ -58,7 +58,12 @@ function endOf (name: string): number {
   return end
 }
 
-function cutAtMark (text: string): string {
-  const at = text.search(/[;?#]/)
-  return at === -1 ? text : text.slice(0, at)
+/** Compatibility forms, then case by way of the upper case, where more letters meet. */
+export function fold (text: string): string {
+  return isPrintableAscii(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+}
+
+/** Whether only the case of a text can be folded. */
+export function isPrintableAscii (text: string): boolean {
+  return /^[ -~]*$/.test(text)
 }

@@ -15,7 +15,7 @@ import { fold, isPrintableAscii, namesIn } from './normal-form.js'
 const MAX_LENGTH = 1024
 
 /** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds the target's cost. */
-const MAX_WORK = 11_264
+const MAX_WORK = 8704
 
 /** As many characters cost as much as a segment does by itself. */
 const SEGMENT_WORK = 16
@@ -24,7 +24,7 @@ const SEGMENT_WORK = 16
 const FOLDING_WORK = 4
 
 /** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
-const MAX_FORMS = 22
+const MAX_FORMS = 16
 
 /** How many segments a target that is not plain can have. */
 const MAX_SEGMENTS = 64
@@ -43,9 +43,9 @@ const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH || countOf(SLASH, path) > MAX_SEGMENTS || countOf(ODD_PARTS, path) > MAX_ODD) return null
+  if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || (path.match(ODD_PARTS)?.length ?? 0) > MAX_ODD) return null
   const starts = startsFrom(path.toLowerCase())
-  for (const authority of [AUTHORITY, AUTHORITY_TO_SLASH]) starts.add(withoutScheme(target.toLowerCase(), authority))
+  for (const start of withoutScheme(target.toLowerCase())) starts.add(cutAt(start, '?'))
   return expand(starts)
 }
 
@@ -54,8 +54,9 @@ function startsFrom (path: string): Set<string> {
   const starts = new Set<string>()
   let kept = KEPT_BY_SOME
   for (let form = path; !starts.has(form) && starts.size <= MAX_FORMS; form = decode(form)) {
+    starts.add(form)
     const first = form.replace(kept.first, '_')
-    starts.add(form).add(first).add(first.replace(kept.first, '_')).add(form.replaceAll(kept.all, '_'))
+    if (first !== form) starts.add(first).add(first.replace(kept.first, '_')).add(form.replaceAll(kept.all, '_'))
     kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
   }
   // What is dropped with a parameter reaches across a backslash that does not separate.
@@ -68,23 +69,24 @@ function firstAndAll (part: RegExp): { readonly first: RegExp, readonly all: Reg
 
 /** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
 function expand (forms: Set<string>): ReadonlySet<string> | null {
-  const paths = new Set<string>()
+  const paths = new Set<Path>()
+  const reader = new LenientReader()
   let work = 0
   for (const form of forms) {
     work += workFor(form)
     if (work > MAX_WORK || forms.size > MAX_FORMS || MANGLED.test(form)) return null
     for (const next of stepsFrom(form)) forms.add(next)
-    const reading = readLeniently(form)
+    const reading = reader.read(form)
     if (reading === null) return null
     if (reading.normal !== form) work += workFor(reading.normal)
     forms.add(reading.normal)
     for (const path of reading.paths) paths.add(path)
   }
-  return paths
+  return new Set(Array.from(paths, ({ text }) => text === '' ? '/' : text))
 }
 
 function workFor (form: string): number {
-  return form.length * (isPrintableAscii(form) ? 1 : FOLDING_WORK) + SEGMENT_WORK * countOf(SLASH, form)
+  return form.length * (isPrintableAscii(form) ? 1 : FOLDING_WORK) + SEGMENT_WORK * slashesIn(form)
 }
 
 // Well-formed UTF-8 alone (RFC 3629, section 4).
@@ -95,12 +97,14 @@ const CHARACTER = [
 ].join('|')
 const ENCODED = new RegExp(`(?:${CHARACTER})+`, 'g')
 const WELL_FORMED = new RegExp(`^[^%]*(?:(?:${CHARACTER})[^%]*)*$`)
+const FEW_ESCAPES = /^[^%]*(?:%[^%]*){0,24}$/
 const BYTES = /%[\da-f]{2}/g
 const LATIN_1_THAT_FOLDS = /%(?:aa|b[239a])/g
 /** NUL, overlong UTF-8 (RFC 3629, section 10) and the encoding of one server alone: readers differ too much. */
 const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
 
-const AUTHORITY = /(?:(?<=^|[/\\])[a-z][a-z\d+.-]*:)?[/\\]{2,}[^/\\]*/
+const AUTHORITY = /[/\\]{2,}[^/\\]*/
+const SCHEME_ALONE = /^[a-z][a-z\d+.-]*:$/
 const AUTHORITY_TO_SLASH = /^[a-z][a-z\d+.-]*:\/\/[^/]*/
 const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
@@ -117,21 +121,36 @@ const ENCODED_AND_KEPT_BY_SOME = firstAndAll(/%(?:25)*(?:2f|5c)[^/]*/)
  * @see RFC 3986, sections 2.1 and 4.2
  */
 function stepsFrom (form: string): readonly string[] {
+  const steps = [withoutAuthority(form), form.replace(SCHEME, '')]
+  if (!form.includes('%')) return steps
   const decoded = decode(form)
-  const steps = [decoded, form.replace(AUTHORITY, ''), form.replace(SCHEME, '')]
+  steps.push(decoded)
   // Bytes that are no UTF-8: some readers drop them, and in Latin-1 some of them fold to ASCII.
   if (decoded === form) steps.push(form.replaceAll(BYTES, ''), form.replaceAll(LATIN_1_THAT_FOLDS, fromLatin1))
   return steps
+}
+
+function withoutAuthority (form: string): string {
+  const authority = AUTHORITY.exec(form)
+  if (authority === null) return form
+  const above = form.slice(0, authority.index)
+  const below = form.slice(authority.index + authority[0].length)
+  const start = Math.max(above.lastIndexOf('/'), above.lastIndexOf('\\')) + 1
+  return (SCHEME_ALONE.test(above.slice(start)) ? above.slice(0, start) : above) + below
 }
 
 function fromLatin1 (byte: string): string {
   return String.fromCharCode(parseInt(byte.slice(1), 16))
 }
 
-/** Decodes what is well-formed, and keeps the rest as text. Without an exception, which costs more than all else. */
+/**
+ * Decodes what is well-formed, and keeps the rest as text. Without an exception, which costs more than all else.
+ * Few escapes are decoded one by one; for many, the whole text at once costs less.
+ */
 function decode (text: string): string {
   if (!text.includes('%')) return text
-  return (WELL_FORMED.test(text) ? decodeURIComponent(text) : text.replace(ENCODED, decodeURIComponent)).toLowerCase()
+  const isDecodedWhole = !FEW_ESCAPES.test(text) && WELL_FORMED.test(text)
+  return (isDecodedWhole ? decodeURIComponent(text) : text.replace(ENCODED, decodeURIComponent)).toLowerCase()
 }
 
 interface Reading {
@@ -141,53 +160,79 @@ interface Reading {
    * Its path, and the path above each segment that is not in normal form already: to a reader that keeps what
    * the normal form drops, that segment is another one, which has no prefix of its own.
    */
-  readonly paths: readonly string[]
+  readonly paths: readonly Path[]
 }
 
-/**
- * Reads a form as the most lenient reader does.
- * @returns `null` for a form with a dot segment, or with too many segments that are not in normal form
- */
-function readLeniently (form: string): Reading | null {
-  const segments = form.split('/')
-  const folded = fold(form).split('/')
-  // Characters that fold to a slash move all that follows, so each segment is folded by itself.
-  const foldedAt = (i: number): string => folded.length === segments.length ? folded[i]! : fold(segments[i]!)
-  const normal: string[] = []
-  const names: string[] = []
-  const paths: string[] = []
-  let odd = 0
-  for (const [i, segment] of segments.entries()) {
-    const parts = namesIn(foldedAt(i), MAX_ODD + 1)
-    if (parts === null) return null
-    if (parts.length > 1 || parts[0] !== segment) {
-      odd += parts.length
-      if (odd > MAX_ODD) return null
-      paths.push(pathOf(names))
+/** Reads forms as the most lenient reader does. Forms of one target share most segments and paths. */
+class LenientReader {
+  readonly #root = new Path('')
+  readonly #names = new Map<string, readonly string[] | null>()
+
+  /** @returns `null` for a form with a dot segment, or with too many segments that are not in normal form */
+  read (form: string): Reading | null {
+    const normal: string[] = []
+    const paths: Path[] = []
+    let path = this.#root
+    let odd = 0
+    for (const segment of form.split('/')) {
+      const names = this.#namesIn(segment)
+      if (names === null) return null
+      if (names.length > 1 || names[0] !== segment) {
+        odd += names.length
+        if (odd > MAX_ODD) return null
+        paths.push(path)
+      }
+      for (const name of names) {
+        normal.push(name)
+        path = path.below(name)
+      }
     }
-    normal.push(...parts)
-    names.push(...parts.filter(name => name !== ''))
+    paths.push(path)
+    return { normal: normal.join('/'), paths }
   }
-  paths.push(pathOf(names))
-  return { normal: normal.join('/'), paths }
+
+  #namesIn (segment: string): readonly string[] | null {
+    let names = this.#names.get(segment)
+    if (names === undefined) {
+      names = namesIn(fold(segment), MAX_ODD + 1)
+      this.#names.set(segment, names)
+    }
+    return names
+  }
 }
 
-function pathOf (names: readonly string[]): string {
-  return `/${names.join('/')}`
+/** A node in the tree of the paths found. A text is made, and hashed, once for all forms. */
+class Path {
+  readonly text: string
+  readonly #below = new Map<string, Path>()
+
+  constructor (text: string) {
+    this.text = text
+  }
+
+  below (name: string): Path {
+    if (name === '') return this
+    let path = this.#below.get(name)
+    if (path === undefined) {
+      path = new Path(`${this.text}/${name}`)
+      this.#below.set(name, path)
+    }
+    return path
+  }
 }
 
 /** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
-function withoutScheme (target: string, authority: RegExp): string {
-  return cutAt(SCHEME.test(target) ? target.replace(authority, '') : target, '?')
+function withoutScheme (target: string): readonly string[] {
+  return SCHEME.test(target) ? [withoutAuthority(target), target.replace(AUTHORITY_TO_SLASH, '')] : []
 }
-
-const SLASH = /\//g
 
 // What makes a reader decode again, or see other segments.
 const ODD_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
 
-function countOf (part: RegExp, text: string): number {
-  return text.match(part)?.length ?? 0
+function slashesIn (text: string): number {
+  let count = 0
+  for (let at = text.indexOf('/'); at !== -1; at = text.indexOf('/', at + 1)) count++
+  return count
 }
 
 function withoutTrailingSlash (path: string): string {

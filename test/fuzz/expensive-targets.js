@@ -36,5 +36,40 @@ export const EXPENSIVE = [
     '::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::/x::::::::::::::::::::::::::::::::::::::::::::' +
     '::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::' +
     '::::::::::::::::::::::::::::::::::::::::::::::::::::::::::::admin/a..%25%2fdmin/admin%2525252f/admin/admin/a' +
-    'dmin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin'
+    'dmin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin/admin',
+  '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaadminadmii+minadminadmii+minadminadmiadminadminadminadminadminadminadm' +
+    'inadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadmina' +
+    'dminadminadminadminadminadminad%2525min//adminadminadminadminadminadminadminadminadminadminadminadminadminad' +
+    'minadminadminadmini+minad%20minadmii+minadminadmii%25252f+minadminadmii+min25/x/x/x/x/x/x/x/x/x/aaaaaaaaaaaa' +
+    'aaaaaaaaaaaaaaaaaaaaaaaaaadminadmii+minadminadmii+minadminadmiadminadminadminadminadminadminadminadminadmina' +
+    'dminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadminadmi' +
+    'n+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+d' +
+    'mii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+%2525252fm+dmii+m+dmiaaaaaaaaaaaaaaaaaaaa' +
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaai+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+m+dmii+' +
+    'm+dmii+m+dmii+m+dmii+m+dmii..%25',
+  '/@@@@@@@@@@@@@%2525252f@/@@@@%C4%B0@@@@@@@@@%2525252f@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/@@@@@@@@' +
+    '@@@@@%2525252f@/@@@@%C4%B0@@..................................................aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' +
+    'a/@%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a' +
+    '%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a%0a@@52f@aaaaaaaaaaaaaaaaaaaaaaaaaaaaa%' +
+    '2525252faaaaaaaaaaaaaaaa/@@@@@@@@@@@@@%25@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%EF%B7%BAaaaaaaaaaa/@@@@@@9%09%' +
+    '09%09%09%09%09@@@@@@@%25@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/@@@@@@@@@@@@@%2525252f@/@@@@%C4%B0@@.............:..' +
+    '...................................aaaaaaaaaaaaaaaaaaadminaaaaaaaaaaaaa/@@@@@@@@@@@@@%2525252f@/@@@@%C4%B0@@' +
+    '@@@@@@@%2525252f@aa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/@@@@@@@@@@@@@%2525252f@/@@@@%C4%B0@@@@@@@@@%2525252f@aaa' +
+    'aaaaaaaaaaaaaaaaaaaaaaaaaa%2525252faaaaaaaaaaaaaaaa/@@@@@@@@@@@@@%25@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
+  '/0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%' +
+    'B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%' +
+    'B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%' +
+    'B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%' +
+    'B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%C4%B0%252' +
+    '525252e%C4%B0%C4%B00:0:0:0:0:0:0%25admin25252f0:0:0:0:0:0:%C4%B00%2525252f/0',
+  '/n/admin/aAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/xAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA..AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAAAAA%252525252525252eAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaa' +
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAA%25AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAhttp://xAAAAAAAAAAAAAAAAAAAAA%2525252525%2525252525AAAAAA' +
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' +
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA5252fAAAAAAAAAAAAAAAAAc%2525255c%252525' +
+    '5c%2525255c'
 ]
