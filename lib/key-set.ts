@@ -145,7 +145,7 @@ export class KeySet {
     if (this.#keys.has(kid)) return
     const now = Date.now()
     const isDue = this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown
-    if (this.#refreshing === null && isDue) {
+    if (isDue) {
       this.#soughtAt = now
       this.#refreshUnlessFailing(now)
     }

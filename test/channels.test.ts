@@ -109,6 +109,7 @@ t.test('a refusal for want of keys, or by a policy that failed, has no rule', as
 })
 
 t.test('each refresh of the keys is told, with what came of it', async t => {
+  const start = performance.now()
   const own = await startTeam(t)
   const heard = on(t, channels.refresh)
   const app = createApp(t)
@@ -138,7 +139,8 @@ t.test('each refresh of the keys is told, with what came of it', async t => {
     { outcome: 'failed', kids: second, reason: 'the answer\'s status is 500' }
   ].map(rest => ({ url: `${own.domain}/cdn-cgi/access/certs`, ...rest }))
   t.strictSame(heard.map(({ duration, ...rest }) => rest), expected)
-  t.ok(heard.every(({ duration }) => duration >= 0))
+  const longest = performance.now() - start
+  t.ok(heard.every(({ duration }) => duration >= 0 && duration <= longest))
 })
 
 t.test('no message has a token or a claim in it', async t => {

@@ -484,6 +484,21 @@ t.test('K-19 the wait is random in its second half, so that a fleet does not com
   }
 })
 
+t.test('K-19 a failure long past does not make the next wait longer', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('error')
+  const app = await startApp(t, endpoint, { keys: KEYS })
+  for (const wait of [500, 1000, 2000]) {
+    await isUnavailable(t, app, endpoint.token(), '', /^[12]$/)
+    isNextTryWithin(t, app, clock, wait)
+    clock.move(wait)
+  }
+  clock.move(2 * KEYS.cooldown)
+  await isUnavailable(t, app, endpoint.token())
+  isNextTryWithin(t, app, clock, 500)
+})
+
 t.test('M-14 after a failed fetch a clock set back by an hour delays the next try by nothing', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
@@ -576,6 +591,30 @@ t.test('M-16 a kid published just after a running fetch was answered costs its r
   await waiting
   t.equal(endpoint.requests.length, 2)
 })
+
+for (const [name, answer, requests] of [
+  ['does not bring costs one more fetch', [previous], 3],
+  ['brings costs none', [current, previous], 2]
+] as const) {
+  t.test(`a kid that a refresh under way ${name}`, async t => {
+    const clock = stopClock(t)
+    const endpoint = await startEndpoint(t, team)
+    endpoint.published = { keys: [previous] }
+    const app = await startApp(t, endpoint, { keys: KEYS })
+    await isLetIn(t, app, endpoint.token({ which: 'previous' }))
+    let release = (): void => {}
+    const body = JSON.stringify({ keys: answer })
+    await endpoint.outage((_request, response) => { release = () => response.end(body) })
+    clock.move(KEYS.maxAge)
+    const waiting = isLetIn(t, app, endpoint.token())
+    await until(() => endpoint.requests.length === 2)
+    endpoint.published = { keys: [current, previous] }
+    await endpoint.outage(null)
+    release()
+    await waiting
+    t.equal(endpoint.requests.length, requests)
+  })
+}
 
 t.test('M-12 a token that expires while the keys are awaited has expired', async t => {
   const clock = stopClock(t)
@@ -679,6 +718,15 @@ t.test('registrations that keep their keys otherwise do not share them', async t
     { keys: KEYS, fetch: (url: string, init: RequestInit) => fetch(url, init) }]
   for (const options of [{ keys: KEYS }, ...others]) await isLetIn(t, await startApp(t, endpoint, options), endpoint.token())
   t.equal(endpoint.requests.length, 1 + others.length)
+})
+
+t.test('K-21 a server that closes takes the keys from no other one', async t => {
+  const endpoint = await startEndpoint(t, team)
+  const [first, second] = [await startApp(t, endpoint), await startApp(t, endpoint)]
+  await isLetIn(t, second, endpoint.token())
+  await first.close()
+  await isLetIn(t, await startApp(t, endpoint), endpoint.token(), 'a third server')
+  t.equal(endpoint.requests.length, 1)
 })
 
 t.test('keys that nobody uses any more are forgotten', async t => {
@@ -808,11 +856,15 @@ t.test('status() tells an operator what there is, since when, what went wrong an
   t.strictSame(status(), { state: 'unavailable', kids: [], age: null, lastSuccess: null, lastFailure: null, nextTry: null }, 'before the first answer')
 
   await isUnavailable(t, app, endpoint.token())
-  const lastFailure = { at: start, reason: 'the answer\'s status is 500' }
+  const firstFailure = { at: start, reason: 'the answer\'s status is 500' }
   const none = { state: 'unavailable', kids: [], age: null, lastSuccess: null }
-  t.strictSame(status(), { ...none, lastFailure, nextTry: start + 500 }, 'failed')
+  t.strictSame(status(), { ...none, lastFailure: firstFailure, nextTry: start + 500 }, 'failed')
+  clock.move(500)
+  t.strictSame(status(), { ...none, lastFailure: firstFailure, nextTry: clock.now }, 'due')
+  await until(() => app.cfAccess.status().nextTry !== clock.now)
 
   await endpoint.outage(null)
+  const lastFailure = { at: clock.now, reason: firstFailure.reason }
   clock.move(KEYS.cooldown)
   const lastSuccess = clock.now
   await isLetIn(t, app, endpoint.token())
