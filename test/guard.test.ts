@@ -157,7 +157,7 @@ t.test('a guard where the plugin was never registered lets nobody in', async t =
 
 t.test('a guard takes no policy, or a real one', async t => {
   for (const policy of [undefined, null, {}, false, { includes: { email: true } }]) {
-    t.throws(() => guard(policy as never), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
+    t.throws(() => guard(policy as never), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /\bguard\(policy\)/ })
   }
 })
 

@@ -253,14 +253,28 @@ t.test('X-12 of several cookies that are all refused, the most hopeful refusal i
   }
 })
 
-t.test('M-13 X-12 while keys are unavailable, a malformed cookie does not hide that a good one cannot be verified', async t => {
+t.test('X-12 of several cookies that are rejected alike, the first is told', async t => {
+  const reasons: unknown[] = []
+  const app = createApp(t)
+  app.addHook('onError', async (_request, _reply, error) => { reasons.push((error as { reason?: string }).reason) })
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  app.get('/', async () => 'in')
+  const other = team.userToken({ email: 'a@acme.com', audience: 'f'.repeat(64) })
+  for (const cookies of [['x', other], [other, 'x']]) {
+    await app.inject({ url: '/', headers: { cookie: cookies.map(token => `CF_Authorization=${token}`).join('; ') } })
+  }
+  t.strictSame(reasons, ['malformed', 'audience'])
+})
+
+t.test('M-13 X-12 while keys are unavailable, a malformed or an expired cookie does not hide that a good one cannot be verified', async t => {
   const down = await startTeam(t)
   down.outage('down')
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: down.domain, audience: AUD })
   app.get('/', async () => 'in')
   const token = down.userToken({ email: 'a@acme.com', audience: AUD })
-  for (const cookies of [['x', token], [token, 'x'], ['x', token, 'y'], ['', token]]) {
+  const expired = down.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: -60 })
+  for (const cookies of [['x', token], [token, 'x'], ['x', token, 'y'], ['', token], [expired, token], [token, expired]]) {
     const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
     const response = await app.inject({ url: '/', headers: { cookie } })
     t.equal(response.statusCode, 503)
