@@ -1,6 +1,6 @@
 /** What the guard tells whoever listens, by `node:diagnostics_channel`: never a token, and of an identity its kind alone. */
 import { channel } from 'node:diagnostics_channel'
-import type { CfAccessIdentity } from './identity.js'
+import type { CfAccessIdentity } from './identity/identity.js'
 
 /** A channel of Node's, typed. Listeners run at once, in the async context of the request. */
 export interface CfAccessChannel<Message> {

@@ -2,8 +2,8 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { registryOf } from './coverage/registry.js'
 import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
-import { isSamePrincipal, type CfAccessIdentity } from './identity.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
+import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
+import { compilePolicy, type CfAccessPolicy, type Decide } from './policy/policy.js'
 import type { Registration } from './registration.js'
 
 /** A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. */

@@ -1,11 +1,11 @@
 /** What a registration is given, and the settings it becomes once checked. */
 import { OptionsInvalidError } from './errors.js'
-import type { Fetch } from './fetch-bounded.js'
-import type { DetailsSettings } from './identity-endpoint.js'
-import type { KeyTimes } from './key-set.js'
-import { readNumber, refuse, refuseUnknownNames } from './option-errors.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from './policy.js'
-import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './team.js'
+import type { Fetch } from './util/fetch-bounded.js'
+import type { DetailsSettings } from './identity/get-identity.js'
+import type { KeyTimes } from './keys/key-set.js'
+import { readNumber, refuse, refuseUnknownNames } from './util/option-readers.js'
+import { compilePolicy, type CfAccessPolicy, type Decide } from './policy/policy.js'
+import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/team.js'
 
 /** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
 export interface CfAccessOptions {

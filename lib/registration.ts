@@ -1,12 +1,12 @@
 /** One use of the plugin: where it guards, and which requests it admits. */
 import type { FastifyInstance } from 'fastify'
 import type { Prefix } from './coverage/prefix.js'
-import type { KeySet } from './key-set.js'
-import type { Login } from './login.js'
-import type { Decide } from './policy.js'
-import type { Team } from './team.js'
-import type { ReadTokens } from './token.js'
-import type { Verifier } from './verifier.js'
+import type { KeySet } from './keys/key-set.js'
+import type { Login } from './access/login.js'
+import type { Decide } from './policy/policy.js'
+import type { Team } from './access/team.js'
+import type { ReadTokens } from './token/extract.js'
+import type { Verifier } from './token/token-verifier.js'
 
 export interface Registration {
   /** The instance it is registered on. It guards requests of this scope alone. */

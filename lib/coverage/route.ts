@@ -1,7 +1,7 @@
 /** A route as its registrations see it, and what a single request for it has to satisfy. */
 import type { FastifyRequest } from 'fastify'
 import { NotRegisteredError } from '../errors.js'
-import type { Decide } from '../policy.js'
+import type { Decide } from '../policy/policy.js'
 import { matchDepth, type Registration } from '../registration.js'
 import { possiblePaths } from './possible-paths.js'
 import { isLiteral, patternMatcher } from './prefix.js'

@@ -1,7 +1,7 @@
 /** What Access itself answers, under `/cdn-cgi/access/`: keys, identities, signing in and out. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
-import { localPath } from '../login.js'
+import { localPath } from '../access/login.js'
 import type { Endpoint, Endpoints } from '../testing/endpoints.js'
 import { LOGIN, loginFor, LOGOUT, STYLE } from './addresses.js'
 import type { Application, Applications } from './applications.js'

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { possiblePaths } from '../coverage/possible-paths.js'
 import { prefixOf, type Prefix } from '../coverage/prefix.js'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, readMembers, refuse } from '../option-errors.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy.js'
+import { describe, readMembers, refuse } from '../util/option-readers.js'
+import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy/policy.js'
 
 /** An application: a path and what is below it. */
 export interface AccessApplication {

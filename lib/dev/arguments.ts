@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, refuseUnknownNames } from '../option-errors.js'
+import { describe, refuseUnknownNames } from '../util/option-readers.js'
 import { faults } from '../testing/faults.js'
 import type { AccessEdgeOptions } from './options.js'
 

@@ -1,7 +1,7 @@
 /** Who can be signed in as, and what Access would know of them. */
-import { checkUserAnswer, readUserDetails } from '../details.js'
+import { checkUserAnswer, readUserDetails } from '../identity/details.js'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, readMembers, refuse } from '../option-errors.js'
+import { describe, readMembers, refuse } from '../util/option-readers.js'
 import { identityOf } from '../testing/get-identity.js'
 import type { Claims } from '../testing/tokens.js'
 

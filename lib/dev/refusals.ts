@@ -1,7 +1,7 @@
 /** How the edge says no: in pages for people, and in JSON for all else. */
 import { createError } from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isNavigation, localPath } from '../login.js'
+import { isNavigation, localPath } from '../access/login.js'
 import { loginFor } from './addresses.js'
 import type { Application } from './applications.js'
 import { bytesOf } from './headers.js'

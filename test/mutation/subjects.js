@@ -1,32 +1,35 @@
 /**
- * What is mutated, and which tests have to notice. A source is a file or a folder; a test is the name of a file anywhere
- * in `test`, without `.test.ts`. The first tests are the likeliest to fail, since a mutant is dead at its first failure.
+ * What is mutated, and which tests have to notice. A source is a file or a folder; a test is a path in `test`, without
+ * `.test.ts`. The first tests are the likeliest to fail, since a mutant is dead at its first failure.
  * @type {Readonly<Record<string, { sources: string[], tests: string[] }>>}
  */
 export const subjects = {
   coverage: {
     sources: ['lib/coverage', 'lib/registration.ts'],
-    tests: ['coverage', 'route', 'options', 'start-log', 'guard', 'swagger', 'autoload', 'fuzz', 'walk-round']
+    tests: ['coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
+      'application/autoload', 'application/fuzz']
   },
   guard: {
     sources: ['lib/guard.ts', 'lib/reject.ts'],
-    tests: ['guard', 'refusals', 'route', 'upgrades', 'token', 'coverage', 'policy', 'login', 'channels', 'neighbours', 'swagger']
+    tests: ['guard', 'reject', 'coverage/route', 'application/upgrades', 'token/token-verifier', 'coverage/registry',
+      'policy/policy', 'access/login', 'channels', 'application/neighbours', 'application/swagger']
   },
   token: {
-    sources: ['lib/token.ts', 'lib/jws.ts', 'lib/claims.ts', 'lib/verifier.ts', 'lib/token-cache.ts', 'lib/token-map.ts', 'lib/freeze.ts',
-      'lib/flat-copy.ts'],
-    tests: ['token', 'jws', 'claims', 'freeze', 'token-cache', 'details', 'channels', 'floods', 'key-set']
+    sources: ['lib/token', 'lib/util/token-map.ts', 'lib/util/freeze.ts', 'lib/util/flat-copy.ts'],
+    tests: ['token/token-verifier', 'token/jws', 'token/check-claims', 'util/freeze', 'token/cache', 'identity/details',
+      'channels', 'application/floods', 'keys/key-set']
   },
   keys: {
-    sources: ['lib/key-set.ts', 'lib/jwks.ts', 'lib/backoff.ts'],
-    tests: ['key-set', 'jwks', 'closing', 'floods', 'token-cache', 'channels', 'refusals']
+    sources: ['lib/keys', 'lib/util/backoff.ts'],
+    tests: ['keys/key-set', 'keys/jwks', 'application/closing', 'application/floods', 'token/cache', 'channels', 'reject']
   },
   identity: {
-    sources: ['lib/identity.ts', 'lib/details.ts', 'lib/identity-endpoint.ts', 'lib/task-queue.ts'],
-    tests: ['details', 'claims', 'policy', 'token-cache', 'closing', 'channels']
+    sources: ['lib/identity', 'lib/util/task-queue.ts'],
+    tests: ['identity/details', 'token/check-claims', 'policy/policy', 'token/cache', 'application/closing', 'channels',
+      'identity/session-end']
   },
   policy: {
-    sources: ['lib/policy.ts', 'lib/selectors.ts', 'lib/comparable.ts'],
-    tests: ['policy', 'selectors', 'details', 'options', 'refusals']
+    sources: ['lib/policy'],
+    tests: ['policy/policy', 'policy/selectors', 'identity/details', 'options', 'reject']
   }
 }

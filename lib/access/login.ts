@@ -1,0 +1,50 @@
+/** Sends a browser that has no session to the team's login, and from there back to where it was going. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { channels } from '../channels.js'
+import { TokenExpiredError, TokenMissingError } from '../errors.js'
+import type { Cookies } from '../token/extract.js'
+
+/** The application that is logged in to. */
+export interface Login {
+  readonly loginUrl: string
+  /** Its AUD tag. */
+  readonly audience: string
+  readonly cookies: Cookies
+}
+
+// A login that leads to no session, by a wrong setting or a refused cookie, must not go round for ever.
+const LOOP_GUARD = 'cf-access-login'
+const LOOP_GUARD_SECONDS = 60
+
+const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/i
+const HTML_FIRST = /^\s*(?:text\/html|application\/xhtml\+xml)\s*(?:[,;]|$)/i
+
+/**
+ * Redirects a browser's navigation without a valid session to the team's login page, and reports it on the channel
+ * `login`: it is not a rejection.
+ * @returns whether it did
+ * @see Cloudflare's Pages plugin for the shape of the login's address
+ */
+export function sendToLogin (error: Error, request: FastifyRequest, reply: FastifyReply, { loginUrl, audience, cookies }: Login): boolean {
+  const isLoggedOut = error instanceof TokenMissingError || error instanceof TokenExpiredError
+  if (!isLoggedOut || !isNavigation(request) || !HOST.test(request.hostname)) return false
+  if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === audience) return false
+  const query = new URLSearchParams({ kid: audience, redirect_url: localPath(request.originalUrl) })
+  reply.header('cache-control', 'no-store')
+    .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, { maxAge: LOOP_GUARD_SECONDS, path: '/', httpOnly: true, sameSite: 'lax' }))
+    .redirect(`${loginUrl}/${request.hostname}?${query}`)
+  request.log.info({ code: error.code }, 'redirected to the Cloudflare Access login page')
+  channels.login.publish({ code: error.code, route: request.routeOptions.url ?? null })
+  return true
+}
+
+/** A page that a user opens, not something a script or a program fetches. */
+export function isNavigation ({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>): boolean {
+  return method === 'GET' && headers.upgrade === undefined && HTML_FIRST.test(headers.accept ?? '') && headers['x-requested-with'] === undefined &&
+    (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate'
+}
+
+/** Only a path of this very origin: two slashes would begin another host, also once a browser has dropped what is between them. */
+export function localPath (target: string): string {
+  return /^\/(?![/\\])[\x21-\x7e]*$/.test(target) ? target : '/'
+}

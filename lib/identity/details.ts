@@ -1,0 +1,185 @@
+/** What Access itself knows of an identity: the answer of its get-identity endpoint, checked. */
+import { IdentityUnavailableError } from '../errors.js'
+import { freezeDeep } from '../util/freeze.js'
+
+/** A group of the identity provider's. Providers differ in what they tell of one. */
+export interface CfAccessGroup {
+  /** Its ID there. */
+  readonly id: string | undefined
+  /** Its name there. */
+  readonly name: string | undefined
+  /** Its address, as Google Workspace's groups have one. */
+  readonly email: string | undefined
+}
+
+interface CommonDetails {
+  /** Where Access saw the login come from: two letters, ISO 3166. */
+  readonly country: string | undefined
+  /** The outcome of each device posture check, by its ID, as Access tells it. */
+  readonly devicePosture: Readonly<Record<string, unknown>> | undefined
+  /** The whole answer, as it came. */
+  readonly answer: Readonly<Record<string, unknown>>
+}
+
+/**
+ * What Access knows of a person. A member Access does not tell is `undefined`. Reading a member that is not as
+ * Access documents it throws `IdentityUnavailableError`; such a member is not enumerable, so `JSON.stringify`,
+ * `inspect` and a spread leave it out. `answer` has it as it came.
+ */
+export interface CfAccessUserDetails extends CommonDetails {
+  /** As the identity provider spells it. */
+  readonly email: string
+  /** The person's name. */
+  readonly name: string | undefined
+  /** Cloudflare's ID for the person in this account, which the token has as `sub`. */
+  readonly userId: string | undefined
+  /** `undefined`: not known, which is not the same as none. */
+  readonly groups: readonly CfAccessGroup[] | undefined
+  /** Where the person logged in. */
+  readonly identityProvider: {
+    /** Its ID in the account. */
+    readonly id: string | undefined
+    /** Its kind, such as `azureAD`. */
+    readonly type: string | undefined
+  } | undefined
+  /** How the person proved who they are, such as `mfa` (RFC 8176). */
+  readonly authMethods: readonly string[] | undefined
+}
+
+/** What Access knows of a machine, with a service token or a client certificate. Malformed members as for a person. */
+export interface CfAccessMachineDetails extends CommonDetails {
+  /** Cloudflare's ID for the service token, which is not its client ID. */
+  readonly serviceTokenId: string | undefined
+  /** A service's client ID, or a certificate's common name. */
+  readonly commonName: string | undefined
+}
+
+/** What Access knows of anyone. */
+export type CfAccessDetails = CfAccessUserDetails | CfAccessMachineDetails
+
+type Json = Readonly<Record<string, unknown>>
+
+/** How each member is read out of an answer. */
+type Readers<Details> = { readonly [Name in keyof Details]: () => Details[Name] }
+
+// Deeper than any answer Access documents, and shallow enough for every recursive reader.
+const MAX_DEPTH = 32
+
+// Seconds. Access rarely mends a malformed member soon, and an answer is remembered for a minute by default.
+const RETRY_AFTER = 60
+
+/**
+ * Reads the answer about a person. Who it is about is checked at once, each other member by itself when it is used.
+ * @throws {Error} when it is about another identity.
+ * @see Cloudflare docs: Application token, User identity
+ */
+export function readUserDetails (answer: Json, email: string): CfAccessUserDetails {
+  const known = readText(answer, 'email') ?? ''
+  if (known.toLowerCase() !== email.toLowerCase()) throw new Error('the answer is about another identity')
+  return assemble(userReaders(answer))
+}
+
+/**
+ * Reads the answer about a service or a certificate. An answer that names neither is taken: Access documents the
+ * names for service tokens only, and the answer belongs to the token it was asked with.
+ * @param name its client ID or common name
+ * @throws {Error} when it is about another identity.
+ */
+export function readMachineDetails (answer: Json, name: string): CfAccessMachineDetails {
+  const names = [readText(answer, 'service_token_id'), readText(answer, 'common_name')].filter(known => known !== undefined)
+  const isOther = names.length > 0 && !names.includes(name)
+  if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about another identity')
+  return assemble(machineReaders(answer))
+}
+
+/**
+ * Checks every member of an answer about a person.
+ * @throws {Error} for the first one that is not as Access documents it.
+ */
+export function checkUserAnswer (answer: Json): void {
+  for (const read of Object.values(userReaders(answer))) frozen(read())
+}
+
+function userReaders (answer: Json): Readers<CfAccessUserDetails> {
+  return {
+    ...commonReaders(answer),
+    email: () => answer['email'] as string, // compared before
+    name: () => readText(answer, 'name'),
+    userId: () => readText(answer, 'user_uuid'),
+    groups: () => readList(answer, 'groups')?.map(readGroup),
+    identityProvider: () => readProvider(readObject(answer, 'idp')),
+    authMethods: () => readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr'))
+  }
+}
+
+function machineReaders (answer: Json): Readers<CfAccessMachineDetails> {
+  return {
+    ...commonReaders(answer),
+    serviceTokenId: () => readText(answer, 'service_token_id'),
+    commonName: () => readText(answer, 'common_name')
+  }
+}
+
+function commonReaders (answer: Json): Readers<CommonDetails> {
+  return {
+    country: () => readText(readObject(answer, 'geo') ?? {}, 'country'),
+    devicePosture: () => readObject(answer, 'devicePosture'),
+    answer: () => answer
+  }
+}
+
+/** Members that can be read become plain ones; each other one throws when it is used, so it harms no other. */
+function assemble<Details extends CfAccessDetails> (readers: Readers<Details>): Details {
+  const details = {}
+  for (const name of Object.keys(readers) as Array<keyof Details>) Object.defineProperty(details, name, define(readers[name]))
+  return Object.freeze(details) as Details
+}
+
+function define (read: () => unknown): PropertyDescriptor {
+  try {
+    return { value: frozen(read()), enumerable: true }
+  } catch (error) {
+    const { message } = error as Error
+    return { get: () => { throw new IdentityUnavailableError(RETRY_AFTER, message) } }
+  }
+}
+
+function frozen (value: unknown): unknown {
+  if (!freezeDeep(value, MAX_DEPTH)) throw new Error('the answer is nested too deeply')
+  return value
+}
+
+function readProvider (idp: Json | undefined): CfAccessUserDetails['identityProvider'] {
+  return idp && { id: readText(idp, 'id'), type: readText(idp, 'type') }
+}
+
+function readGroup (group: unknown): CfAccessGroup {
+  if (typeof group === 'string') return { id: undefined, name: group, email: undefined }
+  if (!isObject(group)) return wrong('groups')
+  return { id: readText(group, 'id'), name: readText(group, 'name'), email: readText(group, 'email') }
+}
+
+/** Access spells "none" as an absent member, `null` or the empty string. */
+function readText (owner: Json, name: string): string | undefined {
+  const value = owner[name] ?? ''
+  if (typeof value !== 'string') return wrong(name)
+  return value === '' ? undefined : value
+}
+
+function readList (owner: Json, name: string): readonly unknown[] | undefined {
+  const value = owner[name] ?? undefined
+  return value === undefined || Array.isArray(value) ? value : wrong(name)
+}
+
+function readObject (owner: Json, name: string): Json | undefined {
+  const value = owner[name] ?? undefined
+  return value === undefined || isObject(value) ? value : wrong(name)
+}
+
+function isObject (value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function wrong (name: string): never {
+  throw new Error(`the answer's "${name}" is not as Access documents it`)
+}

@@ -1,0 +1,173 @@
+/** Asks the team about an identity: get-identity, with the token as its own proof. */
+import { setMaxListeners } from 'node:events'
+import { LRUCache } from 'lru-cache'
+import { Backoff } from '../util/backoff.js'
+import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
+import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
+import { AnswerTooLargeError, explain, fetchBounded, type Answer, type Fetch } from '../util/fetch-bounded.js'
+import { flatCopy } from '../util/flat-copy.js'
+import type { CfAccessIdentity } from './identity.js'
+import { TaskQueue } from '../util/task-queue.js'
+import { TokenMap, type Kept } from '../util/token-map.js'
+
+/** How answers about identities are got and kept. */
+export interface DetailsSettings {
+  /** Milliseconds an answer is remembered. */
+  readonly maxAge: number
+  /** Milliseconds one answer may take, its body included. */
+  readonly timeout: number
+  /** How many answers are remembered. */
+  readonly max: number
+}
+
+/** Access accepted the token at that time, in milliseconds since the Unix epoch. */
+export interface Confirmation {
+  readonly at: number
+  readonly details: CfAccessDetails
+}
+
+/** Access no longer accepted the token at that time. */
+interface Revocation {
+  readonly at: number
+  readonly details: null
+}
+
+/** A `Backoff`: it could not be learnt. */
+type Known = Confirmation | Revocation | Backoff
+
+const MAX_REQUESTS = 32
+
+/** Milliseconds. */
+const MAX_WAIT = 30_000
+
+// Where one token's request ends so, another's can still succeed: the token is too long, or what Access knows of it is odd.
+const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]
+
+/** One registration's memory of what Access says of its tokens. Kept by token: two people may share an e-mail address in turn. */
+export class IdentityEndpoint {
+  readonly #url: string
+  readonly #fetch: Fetch
+  readonly #settings: DetailsSettings
+  readonly #known: TokenMap<Known>
+  readonly #underway = new Map<string, Promise<Known>>()
+  readonly #queue = new TaskQueue(() => this.#maxRequests())
+  readonly #closing = new AbortController()
+  /** The latest failure of the endpoint itself; `null` since it last answered. */
+  #outage: Backoff | null = null
+
+  constructor (url: string, fetch: Fetch, settings: DetailsSettings) {
+    this.#url = url
+    this.#fetch = fetch
+    this.#settings = settings
+    this.#known = new TokenMap(new LRUCache<number, Kept<Known>>({ max: settings.max }))
+    setMaxListeners(MAX_REQUESTS, this.#closing.signal) // each request listens to it
+  }
+
+  /**
+   * What Access knows of an identity.
+   * @param goodUntil milliseconds since the Unix epoch, from which Access is asked each time
+   * @param maxAge how old an answer that is remembered can be, in milliseconds
+   * @throws {TokenInvalidError} when Access does not accept the token any longer.
+   * @throws {IdentityUnavailableError} when it cannot be learnt now.
+   */
+  async ask (identity: CfAccessIdentity, token: string, goodUntil: number, maxAge = this.#settings.maxAge): Promise<Confirmation> {
+    const known = this.#remembered(token, goodUntil, maxAge) ?? await this.#askOnce(identity, token)
+    if (known instanceof Backoff) throw this.#unavailable(known)
+    if (known.details === null) throw new TokenInvalidError('revoked')
+    return known
+  }
+
+  /** Ends what is under way, and all that would come. */
+  close (): void {
+    this.#closing.abort(new Error('the application closed'))
+  }
+
+  #remembered (token: string, goodUntil: number, maxAge: number): Known | undefined {
+    const known = this.#known.get(token)
+    const now = Date.now()
+    if (known instanceof Backoff) return known.left(now) > 0 ? known : undefined
+    if (known === undefined || now >= goodUntil) return undefined
+    return Math.abs(now - known.at) < maxAge ? known : undefined
+  }
+
+  #askOnce (identity: CfAccessIdentity, token: string): Promise<Known> {
+    let asked = this.#underway.get(token)
+    if (asked === undefined) {
+      asked = this.#queue.run(() => this.#askUnlessFailing(identity, token)).finally(() => this.#underway.delete(token))
+      this.#underway.set(token, asked)
+    }
+    return asked
+  }
+
+  /** While the endpoint fails only one request at a time finds out whether it still does; in its backoff all are let through to fail at once. */
+  #maxRequests (): number {
+    if (this.#outage === null) return MAX_REQUESTS
+    return this.#outage.left(Date.now()) > 0 ? Infinity : 1
+  }
+
+  async #askUnlessFailing (identity: CfAccessIdentity, token: string): Promise<Known> {
+    if (this.#outage !== null && this.#outage.left(Date.now()) > 0) return this.#outage
+    const known = await this.#learn(identity, token)
+    this.#known.set(flatCopy(token), known)
+    return known
+  }
+
+  async #learn (identity: CfAccessIdentity, token: string): Promise<Known> {
+    const before = this.#outage
+    let answer: Answer | undefined
+    try {
+      answer = await this.#request(token)
+      const details = isRevocation(answer) ? null : read(answer, identity)
+      this.#outage = null
+      return { at: Date.now(), details }
+    } catch (error) {
+      const reason = explain(error, token)
+      const isOfTokenAlone = answer === undefined ? error instanceof AnswerTooLargeError : ABOUT_ONE_TOKEN.includes(answer.status)
+      // Twice the wait that this request came after, so that requests that fail together are one failure.
+      if (!isOfTokenAlone) this.#outage = new Backoff(reason, before, MAX_WAIT)
+      const previous = this.#known.get(token)
+      return new Backoff(reason, previous instanceof Backoff ? previous : null, MAX_WAIT)
+    }
+  }
+
+  async #request (token: string): Promise<Answer> {
+    const headers = { accept: 'application/json', cookie: `CF_Authorization=${token}` }
+    return await fetchBounded(this.#url, headers, { fetch: this.#fetch, timeout: this.#settings.timeout, signal: this.#closing.signal })
+  }
+
+  #unavailable (failure: Backoff): IdentityUnavailableError {
+    const now = Date.now()
+    const wait = Math.max(failure.left(now), this.#outage?.left(now) ?? 0)
+    return new IdentityUnavailableError(Math.max(1, Math.ceil(wait / 1000)), failure.reason)
+  }
+}
+
+/** Access answers a token it does not accept with status 400 and `{"err": …}`. Any other trouble says nothing about the token. */
+function isRevocation ({ status, text }: Answer): boolean {
+  return status === 401 || (status === 400 && isError(parse(text)))
+}
+
+function read ({ status, text }: Answer, identity: CfAccessIdentity): CfAccessDetails {
+  if (status !== 200) throw new Error(`the answer's status is ${status}`)
+  const answer = parse(text)
+  if (answer === null) throw new Error('the answer is no JSON object')
+  if (isError(answer)) throw new Error('the answer is an error')
+  switch (identity.kind) {
+    case 'user': return readUserDetails(answer, identity.email)
+    case 'service': return readMachineDetails(answer, identity.clientId)
+    case 'certificate': return readMachineDetails(answer, identity.commonName)
+  }
+}
+
+function isError (answer: Readonly<Record<string, unknown>> | null): boolean {
+  return typeof answer?.['err'] === 'string'
+}
+
+function parse (text: string): Readonly<Record<string, unknown>> | null {
+  try {
+    const value = JSON.parse(text)
+    return typeof value === 'object' && !Array.isArray(value) ? value : null
+  } catch {
+    return null
+  }
+}

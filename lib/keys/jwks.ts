@@ -1,0 +1,80 @@
+/** A published JWK Set read into the keys that may sign tokens (RFC 7517). */
+import { importJWK, type CryptoKey, type JWK } from 'jose'
+import { isKid } from '../token/jws.js'
+
+export interface PublishedKey {
+  /** Tells two keys of one `kid` apart. */
+  readonly fingerprint: string
+  readonly key: CryptoKey
+}
+
+export type PublishedKeys = ReadonlyMap<string, PublishedKey>
+
+const MAX_KEYS = 32
+// 2048 bits, the least that RFC 7518, section 3.3, allows.
+const LEAST_MODULUS = 2n ** 2047n
+
+type RsaKey = JWK & { kid: string, n: string, e: string }
+
+/**
+ * Reads the usable keys out of a JWK Set: RSA public keys for signatures, one a `kid`. What is not
+ * usable is left out, so that one broken member takes no good key with it.
+ * @throws {Error} when the text is no JWK Set or holds no usable key.
+ */
+export async function readKeys (text: string): Promise<PublishedKeys> {
+  const keys = new Map<string, PublishedKey>()
+  const contradicted = new Set<string>()
+  for (const jwk of readMembers(text).slice(0, MAX_KEYS)) {
+    const published = await readKey(jwk)
+    if (published === null) continue
+    const { kid, ...key } = published
+    if (keys.has(kid) && keys.get(kid)!.fingerprint !== key.fingerprint) contradicted.add(kid)
+    keys.set(kid, key)
+  }
+  // Which of two different keys a token means cannot be told, so neither counts.
+  for (const kid of contradicted) keys.delete(kid)
+  if (keys.size === 0) throw new Error('the answer holds no usable key')
+  return keys
+}
+
+function readMembers (text: string): unknown[] {
+  const keys = parseJson(text)?.keys
+  if (!Array.isArray(keys)) throw new Error('the answer is no JWK Set')
+  return keys
+}
+
+function parseJson (text: string): { keys?: unknown } | null {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('the answer is not JSON') // the parser's own message quotes the answer
+  }
+}
+
+async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | null> {
+  if (!isSigningKey(jwk) || !isStrong(jwk)) return null
+  const { kid, n, e } = jwk
+  const key = await importJWK({ kty: 'RSA', n, e }, 'RS256') as CryptoKey
+  return { kid, fingerprint: `${n}.${e}`, key }
+}
+
+function isSigningKey (value: unknown): value is RsaKey {
+  if (typeof value !== 'object' || value === null) return false
+  const jwk = value as JWK
+  return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) && typeof jwk.n === 'string' && typeof jwk.e === 'string' &&
+    (jwk.alg === undefined || jwk.alg === 'RS256') &&
+    (jwk.use === undefined || jwk.use === 'sig') &&
+    (jwk.key_ops === undefined || (Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')))
+}
+
+/** The product of two odd primes is odd, and so is any exponent that has an inverse. */
+function isStrong (jwk: RsaKey): boolean {
+  const modulus = toInteger(jwk.n)
+  const exponent = toInteger(jwk.e)
+  return modulus >= LEAST_MODULUS && modulus % 2n === 1n && exponent >= 3n && exponent % 2n === 1n
+}
+
+/** RFC 7518, section 2: Base64urlUInt. */
+function toInteger (text: string): bigint {
+  return BigInt(`0x0${Buffer.from(text, 'base64url').toString('hex')}`)
+}

@@ -1,0 +1,224 @@
+/** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
+import type { CryptoKey } from 'jose'
+import { Backoff } from '../util/backoff.js'
+import { channels, type CfAccessRefresh } from '../channels.js'
+import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
+import { explain, fetchBounded, type Fetch } from '../util/fetch-bounded.js'
+import { readKeys, type PublishedKeys } from './jwks.js'
+
+/** How long keys are believed and how often they are asked for. All in milliseconds. */
+export interface KeyTimes {
+  /** Keys older than this are refreshed behind the requests' backs. */
+  readonly maxAge: number
+  /** Keys older than this are believed no longer. */
+  readonly maxStale: number
+  /** The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried. */
+  readonly cooldown: number
+  /** How long one answer may take, its body included. */
+  readonly timeout: number
+}
+
+/** Where the keys come from. Equal sources share one key set. */
+export interface KeySource {
+  readonly url: string
+  readonly fetch: Fetch
+  readonly times: KeyTimes
+}
+
+/** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
+export interface KeyStatus {
+  /** `fresh`: younger than `maxAge`. `stale`: older, still believed. `unavailable`: none that may be believed. */
+  readonly state: 'fresh' | 'stale' | 'unavailable'
+  /** The `kid` of every key. */
+  readonly kids: readonly string[]
+  /** Milliseconds since the last success, or `null` before the first. */
+  readonly age: number | null
+  /** Milliseconds since the Unix epoch; `null` before the first. */
+  readonly lastSuccess: number | null
+  /** Why the latest refresh failed; `null` once one has succeeded again. */
+  readonly lastFailure: {
+    /** Milliseconds since the Unix epoch. */
+    readonly at: number
+    /** In words for an operator. */
+    readonly reason: string
+  } | null
+  /** While the endpoint fails, when the next request that needs keys starts a fetch; `null` while it does not fail. */
+  readonly nextTry: number | null
+}
+
+/** Told of each refresh. */
+export interface KeyObserver {
+  /** The keys are others than before. */
+  rotated (url: string, kids: readonly string[]): void
+  failed (url: string, reason: string): void
+}
+
+export class KeySet {
+  readonly source: KeySource
+  readonly #observers = new Set<KeyObserver>()
+  readonly #closing = new AbortController()
+  #keys: PublishedKeys = new Map()
+  #version = 0
+  #refreshing: Promise<void> | null = null
+  #succeededAt = -Infinity
+  #soughtAt = -Infinity
+  /** The latest failure; `null` since the endpoint last answered. */
+  #failure: Backoff | null = null
+  #lastFailure: { at: number, reason: string } | null = null
+
+  constructor (source: KeySource) {
+    this.source = source
+  }
+
+  /** Changes when the keys do. What was verified under another version is to be verified again. */
+  get version (): number {
+    return this.#version
+  }
+
+  /**
+   * Whether the keys may be believed, starting a refresh in the background when they are old.
+   * @param now milliseconds since the Unix epoch
+   */
+  trusted (now: number): boolean {
+    // The distance, so that a clock set back cannot make keys young for ever.
+    const age = Math.abs(now - this.#succeededAt)
+    if (age < this.source.times.maxAge) return true
+    this.#refreshUnlessFailing(now)
+    return age < this.source.times.maxStale
+  }
+
+  /**
+   * The key a token names.
+   * @throws {KeysUnavailableError} when it cannot be told whether the team has such a key.
+   * @throws {TokenInvalidError} when the team has none.
+   */
+  async find (kid: string): Promise<CryptoKey> {
+    if (!this.trusted(Date.now())) {
+      await this.#refreshing
+      if (!this.trusted(Date.now())) throw this.#unavailable()
+    }
+    if (!this.#keys.has(kid)) await this.#seek(kid)
+    const published = this.#keys.get(kid)
+    if (published !== undefined) return published.key
+    throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
+  }
+
+  /** Starts fetching the keys unless they are fresh, so that the first request need not. */
+  prefetch (): void {
+    this.trusted(Date.now())
+  }
+
+  /**
+   * The state of the keys. Starts a refresh when they are old: an application that takes no requests until it
+   * is ready would otherwise never fetch the keys it waits for.
+   */
+  status (): KeyStatus {
+    const now = Date.now()
+    this.trusted(now)
+    const age = Math.abs(now - this.#succeededAt)
+    const { maxAge, maxStale } = this.source.times
+    return {
+      state: age < maxAge ? 'fresh' : age < maxStale ? 'stale' : 'unavailable',
+      kids: [...this.#keys.keys()],
+      age: this.#version === 0 ? null : age,
+      lastSuccess: this.#version === 0 ? null : this.#succeededAt,
+      lastFailure: this.#lastFailure,
+      nextTry: this.#failure === null ? null : now + Math.max(0, this.#failure.left(now))
+    }
+  }
+
+  observe (observer: KeyObserver): void {
+    this.#observers.add(observer)
+  }
+
+  /** Ends the observer's use of the keys. With the last one a fetch under way ends too. */
+  leave (observer: KeyObserver): boolean {
+    this.#observers.delete(observer)
+    if (this.#observers.size > 0) return false
+    this.#closing.abort(new Error('the application closed'))
+    return true
+  }
+
+  /** Waits for the refresh that can bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
+  async #seek (kid: string): Promise<void> {
+    await this.#refreshing
+    if (this.#keys.has(kid)) return
+    const now = Date.now()
+    const isDue = this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown
+    if (isDue) {
+      this.#soughtAt = now
+      this.#refreshUnlessFailing(now)
+    }
+    await this.#refreshing
+  }
+
+  #refreshUnlessFailing (now: number): void {
+    if (this.#failure !== null && this.#failure.left(now) > 0) return
+    this.#refreshing ??= this.#refresh().finally(() => { this.#refreshing = null })
+  }
+
+  async #refresh (): Promise<void> {
+    const { url, fetch, times } = this.source
+    const since = performance.now()
+    const version = this.#version
+    try {
+      const answer = await fetchBounded(url, { accept: 'application/json' }, { fetch, timeout: times.timeout, signal: this.#closing.signal })
+      if (answer.status !== 200) throw new Error(`the answer's status is ${answer.status}`)
+      this.#accept(await readKeys(answer.text))
+    } catch (error) {
+      this.#fail(explain(error))
+    }
+    if (channels.refresh.hasSubscribers) channels.refresh.publish(this.#report(performance.now() - since, version))
+  }
+
+  #report (duration: number, versionBefore: number): CfAccessRefresh {
+    const reason = this.#failure?.reason ?? null
+    const outcome = reason !== null ? 'failed' : this.#version === versionBefore ? 'unchanged' : 'rotated'
+    return { url: this.source.url, duration, outcome, kids: [...this.#keys.keys()], reason }
+  }
+
+  #accept (keys: PublishedKeys): void {
+    this.#succeededAt = Date.now()
+    this.#failure = null
+    if (isSame(keys, this.#keys)) return
+    this.#keys = keys
+    this.#version++
+    for (const observer of this.#observers) observer.rotated(this.source.url, [...keys.keys()])
+  }
+
+  #fail (reason: string): void {
+    this.#failure = new Backoff(reason, this.#failure, this.source.times.cooldown)
+    this.#lastFailure = { at: this.#failure.at, reason }
+    for (const observer of this.#observers) observer.failed(this.source.url, reason)
+  }
+
+  #unavailable (): KeysUnavailableError {
+    const wait = this.#failure?.left(Date.now()) ?? 0
+    return new KeysUnavailableError(Math.max(1, Math.ceil(wait / 1000)), this.#failure?.reason)
+  }
+}
+
+function isSame (a: PublishedKeys, b: PublishedKeys): boolean {
+  return a.size === b.size && [...a].every(([kid, { fingerprint }]) => b.get(kid)?.fingerprint === fingerprint)
+}
+
+const open = new Set<KeySet>()
+
+/** The key set of this source, one for the whole process, until {@link leaveKeySet}. */
+export function joinKeySet (source: KeySource, observer: KeyObserver): KeySet {
+  const keySet = [...open].find(candidate => isSameSource(candidate.source, source)) ?? new KeySet(source)
+  open.add(keySet)
+  keySet.observe(observer)
+  return keySet
+}
+
+/** Ends an observer's use of a key set; nobody's key set is closed and forgotten. */
+export function leaveKeySet (keySet: KeySet, observer: KeyObserver): void {
+  if (keySet.leave(observer)) open.delete(keySet)
+}
+
+function isSameSource (a: KeySource, b: KeySource): boolean {
+  return a.url === b.url && a.fetch === b.fetch &&
+    a.times.maxAge === b.times.maxAge && a.times.maxStale === b.times.maxStale &&
+    a.times.cooldown === b.times.cooldown && a.times.timeout === b.times.timeout
+}

@@ -1,0 +1,54 @@
+/** Verified tokens remembered, so that a token costs one verification and then next to nothing. */
+import { LRUCache } from 'lru-cache'
+import type { CfAccessIdentity } from '../identity/identity.js'
+import { TokenMap, type Kept } from '../util/token-map.js'
+
+/** What is remembered of a verified token. */
+export interface CachedToken {
+  readonly identity: CfAccessIdentity
+  /** Milliseconds since the Unix epoch. */
+  readonly goodUntil: number
+  /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
+  confirmedAt: number
+}
+
+// Access keeps its tokens under the 4 KB a cookie may have. A longer one is verified each time, which bounds the memory.
+const MAX_TOKEN_LENGTH = 4096
+
+/** Bounded, least recently used out first. */
+export class TokenCache {
+  readonly #entries: TokenMap<CachedToken>
+
+  /** @param max how many tokens are kept at most */
+  constructor (max: number) {
+    this.#entries = new TokenMap(new LRUCache<number, Kept<CachedToken>>({ max }))
+  }
+
+  /** What this token was verified to, while it is good. */
+  get (token: string, now: number): CachedToken | undefined {
+    const entry = this.#entries.get(token)
+    if (entry === undefined) return undefined
+    if (now < entry.goodUntil) return entry
+    this.delete(token)
+    return undefined
+  }
+
+  /** @param token a flat string: one that was cut from a header would keep the whole header in memory */
+  set (token: string, identity: CfAccessIdentity, goodUntil: number): void {
+    if (token.length <= MAX_TOKEN_LENGTH) this.#entries.set(token, { identity, goodUntil, confirmedAt: -Infinity })
+  }
+
+  /** Notes when Access confirmed a token, for as long as the token is remembered. */
+  confirm (token: string, at: number): void {
+    const entry = this.#entries.get(token)
+    if (entry !== undefined) entry.confirmedAt = at
+  }
+
+  delete (token: string): void {
+    this.#entries.delete(token)
+  }
+
+  clear (): void {
+    this.#entries.clear()
+  }
+}

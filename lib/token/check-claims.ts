@@ -1,0 +1,62 @@
+/** The rules an application token's claims must meet. */
+import { TokenExpiredError, TokenInvalidError } from '../errors.js'
+
+/** What the claims are held against. */
+export interface ClaimRules {
+  readonly issuer: string
+  readonly audience: readonly string[]
+  /** Seconds. */
+  readonly clockTolerance: number
+  /** Seconds since `iat`; `Infinity` for no limit. */
+  readonly maxTokenAge: number
+}
+
+type Claims = Readonly<Record<string, unknown>>
+
+/** The claims that are times, in seconds since the Unix epoch. */
+type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf?: number }
+
+/**
+ * Holds a payload against every rule. A team's key signs more than application tokens: `meta` and
+ * `match` tokens carry the same AUD tag and anybody can fetch one, so each claim has to be there
+ * and right, and none may count as right because it is absent.
+ *
+ * @param now milliseconds since the Unix epoch
+ * @returns until when the token is good, in milliseconds since the Unix epoch, tolerance included
+ * @throws {TokenInvalidError | TokenExpiredError}
+ * @see RFC 7519, section 4.1, and RFC 8725, section 3
+ */
+export function checkClaims (claims: Claims, rules: ClaimRules, now: number): number {
+  if (claims['iss'] !== rules.issuer) throw new TokenInvalidError('issuer')
+  if (!isFor(claims['aud'], rules.audience)) throw new TokenInvalidError('audience')
+  if (claims['type'] !== 'app') throw new TokenInvalidError('type')
+  if (typeof claims['sub'] !== 'string') throw new TokenInvalidError('identity')
+  if (!hasTimes(claims) || !hasBegun(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
+  const end = goodUntil(claims, rules)
+  if (now >= end) throw new TokenExpiredError(claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age')
+  return end
+}
+
+function isFor (aud: unknown, audience: readonly string[]): boolean {
+  if (typeof aud === 'string') return audience.includes(aud)
+  return Array.isArray(aud) && aud.every(tag => typeof tag === 'string') && aud.some(tag => audience.includes(tag))
+}
+
+/** Safe integers only: JSON can spell times, such as `1e999`, that never pass. Access offers sessions that end as they begin. */
+function hasTimes (claims: Claims): claims is Times {
+  const { exp, iat, nbf } = claims
+  return isTime(exp) && isTime(iat) && exp >= iat && (nbf === undefined || isTime(nbf))
+}
+
+function isTime (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function hasBegun (times: Times, latest: number): boolean {
+  return times.iat <= latest && (times.nbf === undefined || times.nbf <= latest)
+}
+
+/** Until when a token of these times is good, in milliseconds since the Unix epoch, tolerance included. */
+export function goodUntil ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules): number {
+  return (Math.min(exp, iat + maxTokenAge) + clockTolerance) * 1000
+}

@@ -1,0 +1,73 @@
+/** The words in which a wrong option is told to the person who wrote it. */
+import { inspect } from 'node:util'
+import { OptionsInvalidError } from '../errors.js'
+
+/** A value as the person wrote it, in short. */
+export function describe (value: unknown): string {
+  const text = inspect(value, { depth: 0, breakLength: Infinity, maxArrayLength: 3, maxStringLength: 80 })
+  return text.length > 120 ? `${text.slice(0, 120)}…` : text
+}
+
+/**
+ * @param owner what the names belong to; the empty string for the plugin's own options
+ * @throws {OptionsInvalidError} for the first name that is not known, with the known one nearest to it.
+ */
+export function refuseUnknownNames (names: readonly string[], known: readonly string[], owner: string): void {
+  const stranger = names.find(name => !known.includes(name))
+  if (stranger === undefined) return
+  const nearest = nearestName(stranger, known)
+  const hint = nearest === null ? `the known ones are ${known.join(', ')}` : `did you mean "${nearest}"?`
+  throw new OptionsInvalidError(`${owner === '' ? 'Option' : `In ${owner},`} "${stranger}" is not known; ${hint}`)
+}
+
+/**
+ * The own members of an object, at least one.
+ * @param known the names it may have; `null` for any
+ * @throws {OptionsInvalidError} for anything else.
+ */
+export function readMembers (value: unknown, name: string, known: readonly string[] | null, takes: string): Map<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || Object.keys(value).length === 0) {
+    throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
+  }
+  if (known !== null) refuseUnknownNames(Object.keys(value), known, name)
+  return new Map(Object.entries(value))
+}
+
+/** @throws {OptionsInvalidError} always. */
+export function refuse (name: string, value: unknown, takes: string): never {
+  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${takes}.`)
+}
+
+/**
+ * A whole number, or `otherwise` where none is given.
+ * @throws {OptionsInvalidError} for anything else.
+ */
+export function readNumber (
+  given: ReadonlyMap<string, unknown>, name: string, otherwise: number, least: number, most: number, unit: string, owner = ''
+): number {
+  if (!given.has(name)) return otherwise
+  const value = given.get(name)
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+    ? value as number
+    : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
+}
+
+function nearestName (name: string, known: readonly string[]): string | null {
+  const [nearest] = known
+    .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+  return nearest !== undefined && nearest.distance <= Math.max(2, name.length / 3) ? nearest.candidate : null
+}
+
+/** Levenshtein's: insertions, deletions and substitutions that turn one word into the other. */
+function editDistance (from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1]
+    for (let j = 1; j <= to.length; j++) {
+      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (letter === to[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[to.length]!
+}

@@ -1,0 +1,147 @@
+import { once } from 'node:events'
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { mock } from 'node:test'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import t from 'tap'
+import { createAccessEdge, type AccessEdge } from '../../lib/dev/index.js'
+import { API, ask, askEcho, cookieIn, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
+
+const to = await serveEcho(t)
+const edge = await startEdge(t, { to })
+
+async function kidsOf ({ domain }: AccessEdge): Promise<string[]> {
+  const { status, body } = await ask(`${domain}/cdn-cgi/access/certs`)
+  if (status !== 200) throw new Error(`No keys: ${status}`)
+  return JSON.parse(body).keys.map(({ kid }: { kid: string }) => kid)
+}
+
+function tokenIn (cookie: string): string {
+  return cookie.split(/[=;]/)[1]!
+}
+
+t.test('it listens on 127.0.0.1 and nowhere else', async t => {
+  t.match(edge.domain, /^http:\/\/127\.0\.0\.1:\d+$/)
+  await once(connect(Number(new URL(edge.domain).port), '127.0.0.1'), 'connect')
+  const [error] = await once(connect(Number(new URL(edge.domain).port), '127.0.0.2').on('connect', () => { t.fail('it answers on 127.0.0.2') }), 'error')
+    .catch(error => [error])
+  t.equal(error.code, 'ECONNREFUSED')
+})
+
+t.test('it does not start in production', async t => {
+  t.intercept(process, 'env', { value: { ...process.env, NODE_ENV: 'production' } })
+  await t.rejects(createAccessEdge({ to, port: 0 }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /NODE_ENV=production/ })
+})
+
+t.test('a port that is taken is said to be', async t => {
+  const port = Number(new URL(edge.domain).port)
+  await t.rejects(createAccessEdge({ to, port }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: new RegExp(`"port" is ${port}.*EADDRINUSE`) })
+})
+
+t.test('closed, it lets go of whoever is connected', async t => {
+  const closing = await createAccessEdge({ to, port: 0 })
+  const socket = connect(Number(new URL(closing.domain).port), '127.0.0.1')
+  await once(socket, 'connect')
+  const gone = once(socket, 'close')
+  await closing.close()
+  await t.resolves(gone)
+})
+
+t.test('each start makes keys of its own, and the tag of a path stays', async t => {
+  const another = await startEdge(t, { to })
+  t.equal(new Set([...await kidsOf(edge), ...await kidsOf(another)]).size, 4)
+  t.strictSame(another.applications, edge.applications)
+  t.match(edge.applications, [{ path: '/', audience: /^[0-9a-f]{64}$/ }])
+})
+
+t.test('a session goes on through a rotation, under the new key', async t => {
+  const { cookie } = await signIn(edge, 'alice@acme.com')
+  await edge.rotateKeys()
+  const [current, previous] = await kidsOf(edge)
+  t.equal(decodeProtectedHeader(tokenIn(cookie)).kid, previous)
+
+  const { status, headers, body } = await ask(edge.domain, { headers: { cookie } })
+  t.equal(status, 200)
+  const renewed = tokenIn(cookieIn(headers))
+  t.equal(JSON.parse(body).headers['cf-access-jwt-assertion'], renewed)
+  t.equal(decodeProtectedHeader(renewed).kid, current)
+  const { exp, identity_nonce: nonce } = decodeJwt(tokenIn(cookie))
+  t.match(decodeJwt(renewed), { exp, identity_nonce: nonce })
+
+  await edge.rotateKeys()
+  t.equal((await ask(edge.domain, { headers: { cookie, ...API } })).status, 401, 'a key that is published no longer signs nobody in')
+  t.equal((await ask(edge.domain, { headers: { cookie: `CF_Authorization=${renewed}` } })).status, 200)
+})
+
+t.test('keys rotate by the clock', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const edge = await startEdge(t, { to, rotate: 60 })
+  const [first] = await kidsOf(edge)
+  mock.timers.tick(59_999)
+  t.equal((await kidsOf(edge))[0], first)
+  mock.timers.tick(1)
+  let kids = await kidsOf(edge)
+  while (kids[0] === first) kids = await kidsOf(edge)
+  t.equal(kids[1], first)
+})
+
+t.test('an outage holds from the start until it is mended, at either endpoint or both', async t => {
+  const edge = await startEdge(t, { to, outage: 'error' })
+  const statuses = async () => Promise.all(['certs', 'get-identity'].map(async endpoint => (await ask(`${edge.domain}/cdn-cgi/access/${endpoint}`, { headers })).status))
+  const headers = await signIn(edge, 'alice@acme.com')
+  t.strictSame(await statuses(), [500, 500])
+  t.equal((await ask(edge.domain, { headers })).status, 200, 'nobody loses a session for it')
+  edge.outage(null, 'certs')
+  t.strictSame(await statuses(), [200, 500])
+  edge.outage(null)
+  t.strictSame(await statuses(), [200, 200])
+  edge.outage('down')
+  await t.rejects(ask(`${edge.domain}/cdn-cgi/access/certs`), { code: 'ECONNRESET' })
+})
+
+t.test('with a file for its keys, sessions outlive a restart', async t => {
+  const keys = join(t.testdir(), 'keys.json')
+  const people = [{ email: 'alice@acme.com', groups: ['admins'] }]
+  const first = await createAccessEdge({ to, port: 0, keys, people })
+  const port = Number(new URL(first.domain).port)
+  const headers = await signIn(first, 'alice@acme.com')
+  await first.rotateKeys()
+  const kids = await kidsOf(first)
+  await first.close()
+  t.equal((await stat(keys)).mode & 0o777, 0o600)
+
+  const second = await startEdge(t, { to, port, keys, people })
+  t.strictSame(await kidsOf(second), kids)
+  t.equal((await askEcho(second.domain, { headers })).headers['cf-access-authenticated-user-email'], 'alice@acme.com')
+  const { body } = await ask(`${second.domain}/cdn-cgi/access/get-identity`, { headers })
+  t.match(JSON.parse(body), { groups: ['admins'] })
+})
+
+t.test('a file that does not hold such keys is left alone, and said to be wrong', async t => {
+  const dir = t.testdir()
+  const keys = join(dir, 'keys.json')
+  for (const text of ['', '{}', '{"keys":[]}', '{"keys":[{"kty":"RSA"},{}]}', 'null']) {
+    await writeFile(keys, text, { mode: 0o600 })
+    await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"keys" names .*keys\.json, which does not hold keys/ }, text)
+    t.equal(await readFile(keys, 'utf8'), text)
+  }
+  await t.rejects(createAccessEdge({ to, port: 0, keys: dir }), { message: /cannot be read: EISDIR/ })
+  await t.rejects(createAccessEdge({ to, port: 0, keys: join(dir, 'none', 'keys.json') }), { message: /cannot be written: ENOENT/ })
+})
+
+t.test('X-28 a file of keys that other users have access to is rejected, with what to do', async t => {
+  const keys = join(t.testdir(), 'keys.json')
+  await (await createAccessEdge({ to, port: 0, keys })).close()
+  for (const mode of [0o644, 0o640, 0o660, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777]) {
+    await chmod(keys, mode)
+    const message = `Option "keys" names ${keys}, which is open to other users (mode ${mode.toString(8)}); ` +
+      `run: chmod 600 ${keys}`
+    await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
+  }
+  for (const mode of [0o600, 0o400, 0o700]) {
+    await chmod(keys, mode)
+    await startEdge(t, { to, keys })
+  }
+})

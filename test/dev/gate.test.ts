@@ -1,0 +1,203 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import t from 'tap'
+import {
+  accessHeadersInEverySpelling, ask, askEcho, API, BROWSER, cookieIn, post, serveEcho, signIn, startEdge, variableOf
+} from '../fixtures/edge.js'
+
+const ROBOT = { clientId: 'e367826f93b8d71185e03fe518aff3b4.access', clientSecret: 's3cr=et' }
+const INTERN = { clientId: '09fe267ad20b0775ed49b8574b1a8aa5.access', clientSecret: 'cfast_x' }
+
+const to = await serveEcho(t)
+const edge = await startEdge(t, {
+  to,
+  people: [{ email: 'alice@acme.com', groups: ['admins'] }, { email: 'bob@acme.com', groups: ['staff'] }],
+  serviceTokens: [ROBOT, INTERN],
+  applications: [
+    { path: '/admin', name: 'The back office', audience: 'admin-tag', policy: { include: { group: 'admins', serviceToken: ROBOT.clientId } } },
+    { path: '/', audience: 'root-tag' },
+    { path: '/admin/open' }
+  ]
+})
+const guarded = await startEdge(t, { to, applications: [{ path: '/admin' }] })
+
+const ACCESS_HEADERS = {
+  'cf-access-jwt-assertion': 'forged',
+  'cf-access-authenticated-user-email': 'root@acme.com',
+  'cf-access-token': 'forged',
+  'cf-access-user-of-tomorrow': 'forged',
+  Cf_Access_Jwt_Assertion: 'forged',
+  'cf-access_authenticated-user-email': 'root@acme.com'
+}
+
+function pair ({ clientId, clientSecret }: typeof ROBOT): Record<string, string> {
+  return { 'CF-Access-Client-Id': clientId, 'CF-Access-Client-Secret': clientSecret }
+}
+
+t.test('headers that only Access may send never come from a client', async t => {
+  const session = await signIn(edge, 'alice@acme.com')
+  const own = await askEcho(edge.domain, { headers: { ...session, ...ACCESS_HEADERS } })
+  const names = Object.keys(own.headers).filter(name => /access/.test(name))
+  t.strictSame(names, ['cf-access-jwt-assertion', 'cf-access-authenticated-user-email'])
+  t.equal(own.headers['cf-access-authenticated-user-email'], 'alice@acme.com')
+  t.equal(decodeJwt(String(own.headers['cf-access-jwt-assertion']))['email'], 'alice@acme.com')
+
+  const open = await askEcho(`${guarded.domain}/public`, { headers: { ...ACCESS_HEADERS, ...pair(ROBOT), 'x-own': 'kept' } })
+  t.strictSame(Object.keys(open.headers).filter(name => /access/.test(name)), [])
+  t.equal(open.headers['x-own'], 'kept')
+})
+
+t.test('X-28 no header reaches the application that it could read as one of Access\'s, in any spelling', async t => {
+  const names = ['cf-accessory', 'cf-ray', 'x-cf-access-jwt-assertion', 'cfaccess-token', 'cf--access-x']
+  const kept = Object.fromEntries(names.map(name => [name, 'kept']))
+  const headers = { ...accessHeadersInEverySpelling(), ...kept }
+  const open = await askEcho(`${guarded.domain}/public`, { headers })
+  t.strictSame(Object.keys(open.headers).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_')), [])
+  t.match(open.headers, kept)
+  const own = await askEcho(edge.domain, { headers: { ...headers, ...await signIn(edge, 'alice@acme.com') } })
+  t.strictSame(Object.keys(own.headers).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_')),
+    ['cf-access-jwt-assertion', 'cf-access-authenticated-user-email'])
+  t.notMatch(JSON.stringify(own.headers), 'forged')
+})
+
+t.test('a client cannot have the headers taken away either', async t => {
+  const headers = { ...await signIn(edge, 'alice@acme.com'), connection: 'close, cf-access-jwt-assertion, cf-access-authenticated-user-email' }
+  t.match((await askEcho(edge.domain, { headers })).headers, {
+    'cf-access-jwt-assertion': /./, 'cf-access-authenticated-user-email': 'alice@acme.com'
+  })
+})
+
+t.test('the application sees the host, and all else, as the client sent it', async t => {
+  const headers = { ...await signIn(edge, 'alice@acme.com'), 'user-agent': 'Test', 'accept-language': 'de', authorization: 'Basic eA==' }
+  const received = await askEcho(`${edge.domain}/x?a=%20&a=b+c&&d`, { headers })
+  t.equal(received.url, '/x?a=%20&a=b+c&&d')
+  t.match(received.headers, { ...headers, host: edge.domain.slice('http://'.length) })
+})
+
+t.test('a service token\'s pair gets a token of its own', async t => {
+  const { headers } = await askEcho(edge.domain, { headers: pair(ROBOT) })
+  t.match(decodeJwt(String(headers['cf-access-jwt-assertion'])), { common_name: ROBOT.clientId, sub: '', aud: ['root-tag'], type: 'app' })
+  t.strictSame(Object.keys(headers).filter(name => /access/.test(name)), ['cf-access-jwt-assertion'])
+  t.equal((await askEcho(`${edge.domain}/admin`, { headers: pair(ROBOT) })).url, '/admin')
+})
+
+t.test('a pair that is wrong, incomplete or repeated gets 401, whatever else it comes with', async t => {
+  const { cookie } = await signIn(edge, 'alice@acme.com')
+  const right = pair(ROBOT)
+  const wrong = {
+    'another\'s secret': { ...right, 'CF-Access-Client-Secret': INTERN.clientSecret },
+    'an unknown ID': { ...right, 'CF-Access-Client-Id': 'x.access' },
+    'no secret': { 'CF-Access-Client-Id': ROBOT.clientId },
+    'no ID': { 'CF-Access-Client-Secret': ROBOT.clientSecret },
+    'an empty secret': { ...right, 'CF-Access-Client-Secret': '' },
+    'a name of every object': { 'CF-Access-Client-Id': 'constructor', 'CF-Access-Client-Secret': 'x' },
+    'two IDs': { ...right, 'CF-Access-Client-Id': [ROBOT.clientId, ROBOT.clientId] },
+    'two secrets': { ...right, 'CF-Access-Client-Secret': [ROBOT.clientSecret, ROBOT.clientSecret] }
+  }
+  for (const [name, headers] of Object.entries(wrong)) {
+    const { status, body } = await ask(edge.domain, { headers: { ...BROWSER, ...headers, cookie } })
+    t.equal(status, 401, name)
+    t.match(body, 'FST_CF_ACCESS_EDGE_SERVICE_TOKEN')
+  }
+})
+
+t.test('a right pair that no policy admits gets 403, and a cookie beside it does not help', async t => {
+  const { cookie } = await signIn(edge, 'alice@acme.com', 'admin-tag')
+  t.equal((await ask(`${edge.domain}/admin`, { headers: { cookie } })).status, 200)
+  const { status, headers } = await ask(`${edge.domain}/admin`, { headers: { ...pair(INTERN), cookie } })
+  t.equal(status, 403)
+  t.equal(headers['cf-access-error'], 'include')
+  t.notOk(headers['set-cookie'])
+})
+
+t.test('whom the policy refuses gets 403: a page for a browser, and JSON for all else', async t => {
+  const session = await signIn(edge, 'bob@acme.com', 'admin-tag')
+  const page = await ask(`${edge.domain}/admin?x=1`, { headers: { ...session, ...BROWSER } })
+  t.equal(page.status, 403)
+  t.match(page.headers, { 'cf-access-error': 'include', 'cache-control': 'no-store', 'content-security-policy': /default-src 'none'/ })
+  t.match(page.body, /bob@acme\.com.*The back office.*<code>include<\/code>/s)
+  t.match(page.body, 'kid=admin-tag&amp;redirect_url=%2Fadmin%3Fx%3D1')
+
+  const json = await ask(`${edge.domain}/admin`, { headers: { ...session, ...API } })
+  t.equal(json.status, 403)
+  t.equal(json.headers['cf-access-error'], 'include')
+  t.match(JSON.parse(json.body), { code: 'FST_CF_ACCESS_EDGE_FORBIDDEN', message: /\/admin.*"include"/ })
+
+  t.equal((await ask(`${edge.domain}/admin`, { headers: await signIn(edge, 'alice@acme.com') })).status, 200)
+})
+
+t.test('the longest path decides, and one session serves every application', async t => {
+  const session = await signIn(edge, 'bob@acme.com', 'root-tag')
+  const ends = decodeJwt(session.cookie.split('=')[1]!)
+  for (const [path, audience] of [['/', 'root-tag'], ['/administrator', 'root-tag'], ['/admin/open/x', edge.applications[2]!.audience]] as const) {
+    const { status, headers, body } = await ask(edge.domain + path, { headers: session })
+    t.equal(status, 200, path)
+    const claims = decodeJwt(JSON.parse(body).headers['cf-access-jwt-assertion'])
+    t.strictSame(claims.aud, [audience])
+    t.match(claims, { exp: ends.exp, identity_nonce: ends['identity_nonce'], sub: ends.sub, email: 'bob@acme.com' })
+    t.equal(headers['set-cookie'] === undefined, audience === 'root-tag', 'the browser gets the new token too')
+  }
+})
+
+t.test('what belongs to no application is public, with neither login nor token', async t => {
+  const { headers } = await askEcho(`${guarded.domain}/public`, { headers: { ...BROWSER, ...await signIn(guarded, 'alice@example.com') } })
+  t.notOk(headers['cf-access-jwt-assertion'])
+  t.equal((await ask(`${guarded.domain}/admin`, { headers: BROWSER })).status, 302)
+})
+
+t.test('several paths may be of one application, each with a policy of its own', async t => {
+  const policy = { include: { email: 'alice@acme.com' } }
+  const one = await startEdge(t, { to, applications: [{ path: '/', audience: 'tag' }, { path: '/admin', audience: 'tag', name: 'The back office', policy }] })
+  t.match((await ask(`${one.domain}/cdn-cgi/access/login?kid=tag&redirect_url=/admin/x`)).body, 'The back office')
+  const session = await signIn(one, 'bob@acme.com')
+  t.equal((await ask(one.domain, { headers: session })).status, 200)
+  const { status, headers } = await ask(`${one.domain}/admin`, { headers: session })
+  t.strictSame([status, headers['set-cookie']], [403, undefined])
+})
+
+t.test('a login that asks for no application is for the one it leads to, else for the first', async t => {
+  for (const [form, audience] of [
+    [{ redirect_url: '/admin/x' }, 'admin-tag'], [{ redirect_url: '/x' }, 'root-tag'], [{ redirect_url: '/x', kid: 'admin-tag' }, 'admin-tag'], [{ redirect_url: '/x', kid: 'unknown' }, 'root-tag']
+  ] as const) {
+    const { headers } = await post(edge, { email: 'alice@acme.com', ...form })
+    t.strictSame(decodeJwt(cookieIn(headers).split(/[=;]/)[1]!).aud, [audience])
+  }
+  const { headers } = await post(guarded, { email: 'alice@acme.com', redirect_url: '/public' })
+  t.strictSame(decodeJwt(cookieIn(headers).split(/[=;]/)[1]!).aud, [guarded.applications[0]!.audience])
+})
+
+t.test('an application is found however its path is written', async t => {
+  t.equal((await ask(guarded.domain, { target: '/public' })).status, 200)
+  for (const target of ['/admin', '/ADMIN', '/%61dmin', '/%2561dmin', '/./admin', '/x/../admin', '//admin', '/admin;x', '/x%2f..%2fadmin', '\\admin']) {
+    const { status } = await ask(guarded.domain, { target })
+    t.ok([400, 401, 404].includes(status), `${target}: ${status}`)
+  }
+  t.equal((await ask(guarded.domain, { target: `/${'a'.repeat(1100)};` })).status, 400, 'an ambiguous target is rejected')
+})
+
+t.test('/cdn-cgi never reaches the application', async t => {
+  for (const target of ['/cdn-cgi', '/cdn-cgi/', '/cdn-cgi/x', '/cdn-cgi/access/x', '/cdn-cgi/access/certs/x', '/CDN-CGI/access/certs', '/%63dn-cgi/x', '/./cdn-cgi/x', '/x/../cdn-cgi/x', '//cdn-cgi/x', '/x%2f..%2fcdn-cgi']) {
+    const { status, body } = await ask(guarded.domain, { target })
+    t.ok(status === 404 || status === 400, `${target}: ${status}`)
+    t.notMatch(body, '"url"')
+  }
+  t.equal((await ask(guarded.domain, { target: '/cdn-cgi/x', method: 'POST' })).status, 404)
+  t.equal((await ask(guarded.domain, { target: '/cdn-cgix' })).status, 200)
+})
+
+t.test('it answers to names of this machine alone', async t => {
+  const port = Number(new URL(guarded.domain).port)
+  for (const host of ['127.0.0.1', `localhost:${port}`, 'app.localhost', 'LOCALHOST']) {
+    t.equal((await ask(`${guarded.domain}/public`, { headers: { host } })).status, 200, host)
+  }
+  for (const host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example', 'evil-localhost']) {
+    for (const path of ['/public', '/cdn-cgi/access/login', '/cdn-cgi/access/certs']) {
+      t.equal((await ask(guarded.domain + path, { headers: { host } })).status, 421, `${host} ${path}`)
+    }
+  }
+})
+
+t.test('tokens name the key that signed them', async t => {
+  const { cookie } = await signIn(edge, 'alice@acme.com')
+  const { body } = await ask(`${edge.domain}/cdn-cgi/access/certs`)
+  t.equal(decodeProtectedHeader(cookie.split('=')[1]!).kid, JSON.parse(body).keys[0].kid)
+})

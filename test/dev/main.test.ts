@@ -1,0 +1,126 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { announcement } from '../../lib/dev/announcement.js'
+import { readArguments } from '../../lib/dev/arguments.js'
+import { main } from '../../lib/dev/main.js'
+import { ask, BROWSER, serveEcho } from '../fixtures/edge.js'
+
+const root = resolve(import.meta.dirname, '..', '..')
+
+/** The command, in a process of its own. */
+function run (t: Test, args: readonly string[], nodeArgs: readonly string[] = []): ChildProcess {
+  const child = spawn(process.execPath, [...process.execArgv, ...nodeArgs, join(root, 'lib/dev/cli.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill())
+  return child
+}
+
+async function outcomeOf (child: ChildProcess): Promise<{ code: number, out: string, error: string }> {
+  const [out, error, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')])
+  return { code, out, error }
+}
+
+// Resolves no proxy, as where none was installed.
+const WITHOUT_PROXY = `data:text/javascript,${encodeURIComponent(`
+  import { register } from 'node:module'
+  register('data:text/javascript,' + encodeURIComponent(\`
+    export async function resolve (name, context, next) {
+      if (name === '@fastify/http-proxy') throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' })
+      return next(name, context)
+    }\`))`)}`
+
+// Started before it is asked for, since processes take their time.
+const withoutProxy = outcomeOf(run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0'], ['--import', WITHOUT_PROXY]))
+
+t.test('it says what it is, and how to use it, ready to paste', async t => {
+  const to = await serveEcho(t)
+  const child = run(t, ['dev', '--to', to, '--port', '0', '--audience', 'my-tag', '--person', 'carol@acme.com=admins'])
+  const said = new Promise<string>(resolve => {
+    let heard = ''
+    child.stdout!.setEncoding('utf8').on('data', chunk => {
+      heard += chunk
+      if (heard.includes('Ctrl+C')) resolve(heard)
+    })
+  })
+  const announced = await said
+  t.match(announced.split('\n')[0], /^A stand-in for Cloudflare Access, for development only/)
+  const [, domain] = /^Open (http:\/\/127\.0\.0\.1:\d+) in place of /m.exec(announced)!
+  t.match(announced, `in place of ${to}\n`)
+  t.match(announced, `  { teamDomain: '${domain}', audience: 'my-tag' }\n`)
+  t.match(announced, `  CF_ACCESS_TEAM_DOMAIN=${domain}\n  CF_ACCESS_AUD=my-tag\n`)
+  t.equal((await ask(domain!, { headers: BROWSER })).status, 302)
+  t.match((await ask(`${domain}/cdn-cgi/access/login`)).body, 'carol@acme.com')
+  child.kill('SIGTERM')
+  t.strictSame(await once(child, 'close'), [0, null])
+})
+
+t.test('it ends with 1 and one line that says what to install', async t => {
+  t.match(await withoutProxy, { code: 1, out: '', error: /^The stand-in needs @fastify\/http-proxy: npm install --save-dev @fastify\/http-proxy\n$/ })
+})
+
+t.test('it tells its usage and its version', async t => {
+  const said = t.capture(console, 'log')
+  await main(['--help'])
+  await main(['--version'])
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  t.match(said.args(), [[/^Usage: fastify-cf-access dev --to URL/], [version]])
+})
+
+t.test('it gives each application\'s options and tag', async t => {
+  const domain = 'http://127.0.0.1:4000'
+  const text = announcement({ domain, applications: [{ path: '/', audience: 'one', name: '/' }, { path: '/admin', audience: 'two', name: '/admin' }] }, 'http://127.0.0.1:3000')
+  t.match(text, `  { teamDomain: '${domain}', audience: 'one' }\n  { prefix: '/admin', teamDomain: '${domain}', audience: 'two' }\n`)
+  t.match(text, '  CF_ACCESS_AUD=one\n  CF_ACCESS_AUD=two  # /admin\n')
+})
+
+t.test('every flag becomes an option', async t => {
+  const { dev } = await readArguments(['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--person', 'a@acme.com=x, y,', '--person=b@acme.com',
+    '--service-token', 'x.access=a=b', '--audience', 'tag', '--session', '5m', '--rotate', '60', '--outage', 'slow', '--keys', 'k.json']) as { dev: object }
+  t.strictSame(dev, {
+    to: 'http://127.0.0.1:3000',
+    port: 1,
+    people: [{ email: 'a@acme.com', groups: ['x', 'y'] }, { email: 'b@acme.com' }],
+    serviceTokens: [{ clientId: 'x.access', clientSecret: 'a=b' }],
+    applications: [{ path: '/', audience: 'tag' }],
+    session: '5m',
+    rotate: 60,
+    outage: 'slow',
+    keys: 'k.json'
+  })
+})
+
+t.test('an outage need not be named', async t => {
+  t.strictSame(await readArguments(['dev', '--outage']), { dev: { outage: 'down' } })
+  t.strictSame(await readArguments(['dev', '--outage', '--rotate', '60']), { dev: { outage: 'down', rotate: 60 } })
+  t.strictSame(await readArguments(['dev', '--outage=html']), { dev: { outage: 'html' } })
+})
+
+t.test('a file says the same and more, and flags go first', async t => {
+  const config = { to: 'http://127.0.0.1:1', port: 2, applications: [{ path: '/admin', policy: { include: { group: 'admins' } } }] }
+  const file = join(t.testdir({ 'access.json': JSON.stringify(config) }), 'access.json')
+  t.strictSame(await readArguments(['dev', '--config', file, '--port', '3']), { dev: { ...config, port: 3 } })
+})
+
+t.test('what it cannot understand it says', async t => {
+  const dir = t.testdir({ 'list.json': '[]', 'null.json': 'null', 'broken.json': '{' })
+  const wrong: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
+    [['start'], /The command is 'start'; it takes "dev" alone/],
+    [['dev', 'http://127.0.0.1:3000'], /The command is 'http:\/\/127\.0\.0\.1:3000'/],
+    [['--to', 'x'], /The command is undefined/],
+    [['dev', '--too', 'x'], /"--too" is not known; did you mean "--to"\?/],
+    [['dev', '--to'], /'--to <value>' argument missing.*See --help/],
+    [['dev', '--help=yes'], /--help.* does not take an argument.*See --help/],
+    [['dev', '--service-token', 'x'], /"--service-token" is 'x'; it takes ID=SECRET/],
+    [['dev', '--config', join(dir, 'list.json')], /"--config" names .*list\.json, which does not hold a JSON object/],
+    [['dev', '--config', join(dir, 'null.json')], /null\.json, which does not hold a JSON object/],
+    [['dev', '--config', join(dir, 'broken.json')], /broken\.json, which cannot be read: .*JSON/],
+    [['dev', '--config', join(dir, 'none.json')], /none\.json, which cannot be read: ENOENT/]
+  ]
+  for (const [args, message] of wrong) {
+    await t.rejects(readArguments(args), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message }, args.join(' '))
+  }
+  t.equal(await readArguments([]), 'help')
+})

@@ -1,0 +1,172 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import fastifyWebsocket from '@fastify/websocket'
+import Fastify from 'fastify'
+import t from 'tap'
+import {
+  accessHeadersInEverySpelling, API, ask, cookieIn, serve, serveEcho, signIn, startEdge, variableOf
+} from '../fixtures/edge.js'
+
+const BIG = randomBytes(3 * 1024 * 1024)
+const CREDENTIALS = { clientId: 'robot.access', clientSecret: 'x' }
+const HANDSHAKE = {
+  connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ=='
+}
+const ROBOT = { 'cf-access-client-id': 'robot.access', 'cf-access-client-secret': 'x' }
+
+function digest (data: Buffer): string {
+  return createHash('sha256').update(data).digest('hex')
+}
+
+async function read (stream: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+let answersOf503 = 0
+
+const { origin: to } = await serve(t, async (request, response): Promise<unknown> => {
+  const { url, method } = request
+  if (url === '/digest') return response.end(`${method} ${request.headers['content-type']} ${digest(await read(request))}`)
+  if (url === '/big') return response.end(BIG)
+  if (url === '/busy') return response.writeHead(503, { 'retry-after': '1' }).end(`busy ${++answersOf503}`)
+  if (url === '/moved') return response.writeHead(307, { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] }).end()
+  if (url === '/method') return response.end(method)
+  if (url === '/broken') return request.socket.destroy()
+  if (url === '/events') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+    request.socket.on('close', () => { response.emit('left') })
+    events = response
+  }
+  return undefined
+})
+let events: ServerResponse | undefined
+
+const edge = await startEdge(t, { to, serviceTokens: [CREDENTIALS] })
+
+t.test('large bodies come through whole, whatever their type', async t => {
+  for (const type of ['application/octet-stream', 'text/plain', 'application/json', 'multipart/form-data; boundary=x', 'application/x-www-form-urlencoded']) {
+    const { status, body } = await ask(`${edge.domain}/digest`, { method: 'POST', headers: { ...ROBOT, 'content-type': type }, body: BIG })
+    t.equal(status, 200, type)
+    t.equal(body, `POST ${type} ${digest(BIG)}`)
+  }
+})
+
+t.test('so do bodies of unknown length, and those a client asks about first', async t => {
+  for (const headers of [{ 'transfer-encoding': 'chunked' }, { expect: '100-continue', 'content-length': String(BIG.length) }]) {
+    const request = httpRequest(`${edge.domain}/digest`, { method: 'PUT', headers: { ...ROBOT, 'content-type': 'x/y', ...headers } })
+    request.flushHeaders()
+    if ('expect' in headers) await once(request, 'continue')
+    request.end(BIG)
+    const [response] = await once(request, 'response') as [IncomingMessage]
+    t.equal(String(await read(response)), `PUT x/y ${digest(BIG)}`)
+  }
+})
+
+t.test('a question with a body of its own is a question still', async t => {
+  const { status, body } = await ask(`${edge.domain}/method`, { headers: { ...ROBOT, 'content-type': 'application/json', 'content-length': '2' }, body: '{}' })
+  t.strictSame([status, body], [200, 'GET'])
+})
+
+t.test('a large answer comes through whole', async t => {
+  const request = httpRequest(`${edge.domain}/big`, { headers: ROBOT }).end()
+  const [response] = await once(request, 'response') as [IncomingMessage]
+  t.equal(digest(await read(response)), digest(BIG))
+})
+
+t.test('an event stream comes through event by event, and ends with its reader', async t => {
+  const request = httpRequest(`${edge.domain}/events`, { headers: ROBOT }).end()
+  const [response] = await once(request, 'response') as [IncomingMessage]
+  t.equal(response.headers['content-type'], 'text/event-stream')
+  t.equal(String((await once(response, 'data'))[0]), 'data: 1\n\n')
+  const next = once(response, 'data')
+  events!.write('data: 2\n\n')
+  t.equal(String((await next)[0]), 'data: 2\n\n')
+  const left = once(events!, 'left')
+  request.destroy()
+  await left
+})
+
+t.test('every method comes through', async t => {
+  for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY', 'PROPFIND']) {
+    t.equal((await ask(`${edge.domain}/method`, { method, headers: { ...ROBOT, 'content-type': 'x/y' } })).body, method)
+  }
+})
+
+t.test('the application\'s own answers come through as they are, once', async t => {
+  const busy = await ask(`${edge.domain}/busy`, { headers: ROBOT })
+  t.match(busy, { status: 503, headers: { 'retry-after': '1' }, body: 'busy 1' })
+  const moved = await ask(`${edge.domain}/moved`, { headers: ROBOT })
+  t.match(moved, { status: 307, headers: { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] } })
+})
+
+t.test('what the application says of its own connection does not reach the client', async t => {
+  const { status, headers } = await ask(`${edge.domain}/method`, { headers: { ...ROBOT, connection: 'close' } })
+  t.strictSame([status, headers.connection, headers['keep-alive']], [200, 'close', undefined])
+})
+
+t.test('an application that is not there, or breaks off, is told of as 502', async t => {
+  const nobody = await startEdge(t, { to: 'http://127.0.0.1:1', serviceTokens: [CREDENTIALS] })
+  for (const address of [nobody.domain, `${edge.domain}/broken`]) {
+    const { status, body } = await ask(address, { headers: ROBOT })
+    t.equal(status, 502)
+    t.match(body, /the application at http:\/\/127\.0\.0\.1:\d+ does not answer/)
+  }
+})
+
+t.test('a WebSocket comes through with the token of its handshake, and not without a session', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  t.teardown(() => app.close())
+  await app.register(fastifyWebsocket)
+  app.get('/live', { websocket: true }, (socket, request) => {
+    socket.on('message', (message: Buffer) => { socket.send(`${message} from ${request.headers['cf-access-authenticated-user-email']}, ${request.headers.host}, ${request.headers['x-own']}`) })
+  })
+  const front = await startEdge(t, { to: await app.listen({ port: 0, host: '127.0.0.1' }) })
+  const headers = await signIn(front, 'alice@acme.com')
+
+  const address = `${front.domain}/live?x=1`
+  const odd = { 'cf-access-authenticated-user-email': 'root@acme.com', 'x-own': 'kept' }
+  const request = httpRequest(address, { headers: { ...HANDSHAKE, ...headers, ...odd } }).end()
+  const [accepted, socket] = await once(request, 'upgrade') as [IncomingMessage, Socket]
+  t.equal(accepted.statusCode, 101)
+  // One frame of text each way; a mask of zeros leaves it as it is (RFC 6455, section 5.2).
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x85, 0, 0, 0, 0]), Buffer.from('hello')]))
+  const [answer] = await once(socket, 'data') as [Buffer]
+  t.equal(String(answer.subarray(2)), `hello from alice@acme.com, ${new URL(front.domain).host}, kept`)
+  socket.destroy()
+
+  t.equal((await ask(address, { headers: HANDSHAKE })).status, 401)
+})
+
+t.test('X-28 no header of a WebSocket reaches the application that it could read as one of Access\'s', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  t.teardown(() => app.close())
+  await app.register(fastifyWebsocket)
+  const received = new Promise<string[]>(resolve => {
+    app.get('/live', { websocket: true }, (_socket, { headers }) => { resolve(Object.keys(headers)) })
+  })
+  const front = await startEdge(t, { to: await app.listen({ port: 0, host: '127.0.0.1' }) })
+  const headers = { ...HANDSHAKE, ...accessHeadersInEverySpelling(), ...await signIn(front, 'alice@acme.com') }
+  const request = httpRequest(`${front.domain}/live`, { headers }).end()
+  const [, socket] = await once(request, 'upgrade') as [IncomingMessage, Socket]
+  const names = (await received).filter(name => variableOf(name).startsWith('HTTP_CF_ACCESS_'))
+  t.strictSame(names, ['cf-access-jwt-assertion', 'cf-access-authenticated-user-email'])
+  socket.destroy()
+})
+
+t.test('a renewed session reaches the browser beside the application\'s cookies', async t => {
+  const two = await startEdge(t, { to, applications: [{ path: '/' }, { path: '/moved' }] })
+  const headers = { ...API, ...await signIn(two, 'alice@acme.com', two.applications[0]!.audience) }
+  const { headers: { 'set-cookie': cookies = [] } } = await ask(`${two.domain}/moved`, { headers })
+  t.strictSame(cookies.map(cookie => cookie.split('=')[0]).sort(), ['CF_Authorization', 'a', 'b'])
+  t.match(cookieIn({ 'set-cookie': cookies.filter(cookie => cookie.startsWith('CF_')) }), /HttpOnly; SameSite=Lax$/)
+})
+
+t.test('an application that sees nothing but the edge still sees every request', async t => {
+  const front = await startEdge(t, { to: `${await serveEcho(t)}/`, applications: [{ path: '/admin' }] })
+  const addresses = ['/', '/a%2Fb', '/%E4%BD%A0', '/a//b', '/?']
+  for (const target of addresses) t.equal(JSON.parse((await ask(front.domain, { target })).body).url, target)
+})

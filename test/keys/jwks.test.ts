@@ -1,0 +1,40 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
+import t from 'tap'
+import { startTeam } from '../fixtures/index.js'
+import { ask, startApp, startEndpoint } from '../fixtures/key-endpoint.js'
+
+const team = await startTeam(t)
+const [current, previous] = team.certs.keys
+
+t.test('K-09 of a long list the first 32 members are read', async t => {
+  const endpoint = await startEndpoint(t, team)
+  endpoint.published = { keys: [...Array(31).fill({}), current, previous] }
+  const app = await startApp(t, endpoint)
+  t.equal((await ask(app, endpoint.token())).statusCode, 200)
+  t.equal((await ask(app, endpoint.token({ which: 'previous' }))).statusCode, 401)
+  t.strictSame(app.cfAccess.status().kids, [current?.['kid']])
+})
+
+t.test('K-14 a key has 2048 bits and an exponent of 3 at least', async t => {
+  const cases = [[2048, 3, 200], [2048, 65_537, 200], [2047, 65_537, 401]] as const
+  for (const [modulusLength, publicExponent, status] of cases) {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength, publicExponent })
+    const endpoint = await startEndpoint(t, team)
+    endpoint.published = { keys: [current, { ...publicKey.export({ format: 'jwk' }), kid: 'own' }] }
+    const app = await startApp(t, endpoint)
+    const [, payload] = endpoint.token().split('.')
+    const text = `${Buffer.from('{"alg":"RS256","kid":"own"}').toString('base64url')}.${payload}`
+    const token = `${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}`
+    t.equal((await ask(app, token)).statusCode, status, `${modulusLength} bits, exponent ${publicExponent}`)
+  }
+})
+
+t.test('K-12 key_ops that is no list makes its key useless, and takes no good key with it', async t => {
+  for (const ops of ['verify', 7, null, { 0: 'verify', length: 1 }]) {
+    const endpoint = await startEndpoint(t, team)
+    endpoint.published = { keys: [{ ...previous, key_ops: ops }, current] }
+    const app = await startApp(t, endpoint)
+    t.equal((await ask(app, endpoint.token())).statusCode, 200)
+    t.equal((await ask(app, endpoint.token({ which: 'previous' }))).statusCode, 401)
+  }
+})
