@@ -1,6 +1,5 @@
 /** What the guard tells whoever listens, by `node:diagnostics_channel`: never a token, and of an identity its kind alone. */
 import { channel } from 'node:diagnostics_channel'
-import type { CfAccessIdentity } from './identity/identity.js'
 
 /** A channel of Node's, typed. Listeners run at once, in the async context of the request. */
 export interface CfAccessChannel<Message> {
@@ -25,7 +24,7 @@ export interface CfAccessVerification {
   /** Whether memory alone answered, without cryptography or a question to Access. */
   readonly cached: boolean
   /** `null` where nobody was verified. */
-  readonly kind: CfAccessIdentity['kind'] | null
+  readonly kind: 'user' | 'service' | 'certificate' | null
 }
 
 /** The team's keys were asked for. */
@@ -86,23 +85,4 @@ export const channels: {
 
 function typed<Message> (name: string): CfAccessChannel<Message> {
   return channel(`fastify-cf-access:${name}`) as CfAccessChannel<Message>
-}
-
-/** Runs a verification, and publishes how it went. */
-export function observed (verify: () => CfAccessIdentity | Promise<CfAccessIdentity>): CfAccessIdentity | Promise<CfAccessIdentity> {
-  const since = performance.now()
-  const succeed = (identity: CfAccessIdentity, cached: boolean): CfAccessIdentity => {
-    channels.verify.publish({ duration: performance.now() - since, outcome: 'verified', cached, kind: identity.kind })
-    return identity
-  }
-  const fail = (error: unknown): never => {
-    channels.verify.publish({ duration: performance.now() - since, outcome: (error as { code: string }).code, cached: false, kind: null })
-    throw error
-  }
-  try {
-    const identity = verify()
-    return identity instanceof Promise ? identity.then(verified => succeed(verified, false), fail) : succeed(identity, true)
-  } catch (error) {
-    return fail(error)
-  }
 }

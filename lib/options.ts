@@ -1,11 +1,12 @@
 /** What a registration is given, and the settings it becomes once checked. */
+import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/team.js'
 import { OptionsInvalidError } from './errors.js'
-import type { Fetch } from './util/fetch-bounded.js'
 import type { DetailsSettings } from './identity/get-identity.js'
 import type { KeyTimes } from './keys/key-set.js'
-import { readNumber, refuse, refuseUnknownNames } from './util/option-readers.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from './policy/policy.js'
-import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/team.js'
+import type { Fetch } from './util/fetch-bounded.js'
+import { isObject } from './util/is-object.js'
+import { readNumber, refuse, refuseUnknownNames } from './util/option-readers.js'
 
 /** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
 export interface CfAccessOptions {
@@ -231,7 +232,7 @@ function readLogin (given: ReadonlyMap<string, unknown>): boolean {
 function readGroup (given: ReadonlyMap<string, unknown>, name: string, known: readonly string[], takes: string): Map<string, unknown> {
   if (!given.has(name)) return new Map()
   const value = given.get(name)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse(name, value, takes)
+  if (!isObject(value)) return refuse(name, value, takes)
   refuseUnknownNames(Object.keys(value), known, `option "${name}"`)
   return new Map(Object.entries(value))
 }

@@ -2,6 +2,8 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
+import { sendToLogin, type Login } from './access/login.js'
+import { logoutUrl } from './access/team.js'
 import { prefixOf } from './coverage/prefix.js'
 import { isPreflight } from './coverage/preflight.js'
 import { registryOf, type RegistrationRegistry, type Requirement } from './coverage/registry.js'
@@ -12,14 +14,13 @@ import { checkRequest, guard, type CfAccessGuard } from './guard.js'
 import { IdentityEndpoint } from './identity/get-identity.js'
 import type { CfAccessIdentity } from './identity/identity.js'
 import { joinKeySet, leaveKeySet, type KeyObserver, type KeySet, type KeyStatus } from './keys/key-set.js'
-import { sendToLogin, type Login } from './access/login.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import type { CfAccessPolicy } from './policy/policy.js'
 import type { Registration } from './registration.js'
 import { cfAccessOnError } from './reject.js'
-import { logoutUrl } from './access/team.js'
-import { headerOrCookies, readHeader, type Cookies } from './token/extract.js'
+import { headerOrCookies, readHeader } from './token/extract.js'
 import { Verifier } from './token/token-verifier.js'
+import type { CookieCodec } from './util/cookie-codec.js'
 
 /** What `fastify.cfAccess` offers: the registration nearest to the instance it is read from. */
 export interface CfAccess {
@@ -143,10 +144,10 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
 }
 
 /** The application's own @fastify/cookie, or one in a scope of its own, which leaves the application as it is. */
-async function cookiesOf (fastify: FastifyInstance): Promise<Cookies> {
-  const pick = ({ parseCookie, serializeCookie }: FastifyInstance): Cookies => ({ parseCookie, serializeCookie })
+async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
+  const pick = ({ parseCookie, serializeCookie }: FastifyInstance): CookieCodec => ({ parseCookie, serializeCookie })
   if (fastify.hasDecorator('parseCookie')) return pick(fastify)
-  let cookies: Cookies
+  let cookies: CookieCodec
   await fastify.register(async scope => {
     await scope.register(fastifyCookie, { hook: false })
     cookies = pick(scope)

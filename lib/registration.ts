@@ -1,10 +1,10 @@
 /** One use of the plugin: where it guards, and which requests it admits. */
 import type { FastifyInstance } from 'fastify'
+import type { Login } from './access/login.js'
+import type { Team } from './access/team.js'
 import type { Prefix } from './coverage/prefix.js'
 import type { KeySet } from './keys/key-set.js'
-import type { Login } from './access/login.js'
 import type { Decide } from './policy/policy.js'
-import type { Team } from './access/team.js'
 import type { ReadTokens } from './token/extract.js'
 import type { Verifier } from './token/token-verifier.js'
 

@@ -2,14 +2,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { channels } from '../channels.js'
 import { TokenExpiredError, TokenMissingError } from '../errors.js'
-import type { Cookies } from '../token/extract.js'
+import type { CookieCodec } from '../util/cookie-codec.js'
 
 /** The application that is logged in to. */
 export interface Login {
   readonly loginUrl: string
   /** Its AUD tag. */
   readonly audience: string
-  readonly cookies: Cookies
+  readonly cookies: CookieCodec
 }
 
 // A login that leads to no session, by a wrong setting or a refused cookie, must not go round for ever.

@@ -1,6 +1,7 @@
 /** The Access team: one name, from which the issuer and every address follow. */
 import { OptionsInvalidError } from '../errors.js'
 import { describe } from '../util/option-readers.js'
+import { ACCESS_PATH } from './protocol.js'
 
 /** Where a team lives, from the `teamDomain` option. */
 export interface Team {
@@ -31,7 +32,7 @@ export const TEAM_DOMAIN_TAKES =
 export function readTeam (text: string): Team | null {
   const issuer = readIssuer(text.toLowerCase())
   if (issuer === null || !URL.canParse(issuer) || new URL(issuer).origin !== issuer) return null
-  const path = `${issuer}/cdn-cgi/access`
+  const path = issuer + ACCESS_PATH
   return { issuer, certsUrl: `${path}/certs`, identityUrl: `${path}/get-identity`, loginUrl: `${path}/login`, logoutUrl: `${path}/logout` }
 }
 
@@ -53,7 +54,7 @@ function readIssuer (text: string): string | null {
  * @throws {OptionsInvalidError} when `returnTo` is no absolute http or https URL
  */
 export function logoutUrl (team: Team, returnTo?: string, at: 'team' | 'application' = 'team'): string {
-  const url = at === 'team' ? team.logoutUrl : '/cdn-cgi/access/logout'
+  const url = at === 'team' ? team.logoutUrl : `${ACCESS_PATH}/logout`
   if (returnTo === undefined) return url
   if (!/^https?:\/\//i.test(returnTo) || !URL.canParse(returnTo)) {
     throw new OptionsInvalidError(`logoutUrl(returnTo) is given ${describe(returnTo)}; it takes an absolute http or https URL.`)

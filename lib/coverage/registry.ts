@@ -1,11 +1,11 @@
 /** The registrations of one Fastify server, and which of them a request has to satisfy. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
+import { readRouteConfig } from './route-config.js'
 import {
   compileGuardedRoute, compileRoute, fixedRequirementOf, interpret, nearestOf, registrationsOfPattern,
   type Requirement, type Route
 } from './route.js'
-import { readRouteConfig } from './route-config.js'
 
 export type { Requirement } from './route.js'
 

@@ -1,7 +1,7 @@
 /** What a route itself asks for: `config.cfAccess`. */
 import { OptionsInvalidError } from '../errors.js'
-import { describe } from '../util/option-readers.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy/policy.js'
+import { describe } from '../util/option-readers.js'
 
 /**
  * `false`: this route is not guarded. `true`: it is, also under `global: false`. A policy: it is, and

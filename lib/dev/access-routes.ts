@@ -2,10 +2,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
 import { localPath } from '../access/login.js'
+import { ACCESS_PATH, RESERVED_PATH, TOKEN_COOKIE } from '../access/protocol.js'
 import type { Endpoint, Endpoints } from '../testing/endpoints.js'
 import { LOGIN, loginFor, LOGOUT, STYLE } from './addresses.js'
 import type { Application, Applications } from './applications.js'
-import { COOKIE, setSession } from './cookie.js'
+import { setSession } from './cookie.js'
 import { loggedOutPage, loginPage, PAGE_HEADERS, type Candidate } from './pages.js'
 import { isEmail, type People } from './people.js'
 import { ForeignFormError, ReservedError } from './refusals.js'
@@ -32,7 +33,7 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
     new URLSearchParams(String(body)))
 
   for (const endpoint of ['certs', 'get-identity'] satisfies Endpoint[]) {
-    scope.get(`/cdn-cgi/access/${endpoint}`, (request, reply) => {
+    scope.get(`${ACCESS_PATH}/${endpoint}`, (request, reply) => {
       reply.hijack()
       endpoints.answer(endpoint, request.raw, reply.raw)
     })
@@ -56,16 +57,16 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
   })
 
   scope.get<{ Querystring: { returnTo?: string | string[] } }>(LOGOUT, async (request, reply) => {
-    const session = sessions.read(request.cookies[COOKIE])
+    const session = sessions.read(request.cookies[TOKEN_COOKIE])
     if (session !== null) sessions.end(session)
-    reply.clearCookie(COOKIE, { path: '/' })
+    reply.clearCookie(TOKEN_COOKIE, { path: '/' })
     const returnTo = request.query.returnTo === undefined ? null : ownAddress(String(request.query.returnTo), request)
     if (returnTo !== null && returnTo !== 'elsewhere') return reply.redirect(returnTo)
     const { application, target } = destinationOf(new URLSearchParams(), access)
     return reply.headers(PAGE_HEADERS).send(loggedOutPage(loginFor(request.hostname, application.audience, target), returnTo === 'elsewhere'))
   })
 
-  for (const url of ['/cdn-cgi', '/cdn-cgi/*']) scope.all(url, async () => { throw new ReservedError() })
+  for (const url of [RESERVED_PATH, `${RESERVED_PATH}/*`]) scope.all(url, async () => { throw new ReservedError() })
 }
 
 /** Of the target as it came: `URL` does not take every one. */
@@ -83,7 +84,7 @@ function sendLoginPage (
 ): FastifyReply {
   const candidates = people.list.map((person): Candidate =>
     ({ ...person, claims: decodeJwt(sessions.begin(person.email, application.audience).token) }))
-  const current = sessions.read(request.cookies[COOKIE])?.claims.email
+  const current = sessions.read(request.cookies[TOKEN_COOKIE])?.claims.email
   return reply.headers(PAGE_HEADERS).send(loginPage({ application, target, candidates, current, mistake }))
 }
 

@@ -1,9 +1,9 @@
 /** Where the stand-in's own pages are. */
-import { PATH } from '../testing/endpoints.js'
+import { ACCESS_PATH } from '../access/protocol.js'
 
-export const LOGIN = `${PATH}login`
-export const LOGOUT = `${PATH}logout`
-export const STYLE = `${PATH}stand-in.css`
+export const LOGIN = `${ACCESS_PATH}/login`
+export const LOGOUT = `${ACCESS_PATH}/logout`
+export const STYLE = `${ACCESS_PATH}/stand-in.css`
 
 /** @param target the path to come back to */
 export function loginFor (host: string, audience: string, target: string): string {

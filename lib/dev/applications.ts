@@ -1,10 +1,11 @@
 /** The Access applications of the stand-in: paths, each with its AUD tag and policy. */
 import { createHash } from 'node:crypto'
+import { RESERVED_PATH } from '../access/protocol.js'
 import { possiblePaths } from '../coverage/possible-paths.js'
 import { prefixOf, type Prefix } from '../coverage/prefix.js'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, readMembers, refuse } from '../util/option-readers.js'
 import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy/policy.js'
+import { describe, readMembers, refuse } from '../util/option-readers.js'
 
 /** An application: a path and what is below it. */
 export interface AccessApplication {
@@ -31,7 +32,7 @@ const PATH = /^\/(?:[\w.~-]+(?:\/[\w.~-]+)*)?$/
 const TAG = /^[\x21-\x7e]+$/
 
 /** What no application ever sees. */
-const RESERVED = prefixOf('/cdn-cgi')
+const RESERVED = prefixOf(RESERVED_PATH)
 
 export class Applications {
   readonly list: readonly Application[]

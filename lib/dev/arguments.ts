@@ -2,8 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, refuseUnknownNames } from '../util/option-readers.js'
 import { faults } from '../testing/faults.js'
+import { isObject } from '../util/is-object.js'
+import { describe, refuseUnknownNames } from '../util/option-readers.js'
 import type { AccessEdgeOptions } from './options.js'
 
 const KINDS = Object.keys(faults).join(', ').replace(/(.{1,60})(?: |$)/g, `${' '.repeat(31)}$1\n`).trimEnd()
@@ -111,7 +112,7 @@ function serviceTokenOf (text: string): object {
 async function readConfig (file: string): Promise<object> {
   try {
     const config = JSON.parse(await readFile(file, 'utf8')) as unknown
-    if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config
+    if (isObject(config)) return config
   } catch (error) {
     throw new OptionsInvalidError(`Option "--config" names ${file}, which cannot be read: ${(error as Error).message}.`)
   }

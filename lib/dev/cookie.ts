@@ -1,11 +1,10 @@
 /** The cookie that holds a browser's session. */
 import type {} from '@fastify/cookie'
 import type { FastifyReply } from 'fastify'
+import { TOKEN_COOKIE } from '../access/protocol.js'
 import type { Session } from './sessions.js'
-
-export const COOKIE = 'CF_Authorization'
 
 /** Gives the browser its session, for as long as it lasts. */
 export function setSession (reply: FastifyReply, { token, claims: { exp } }: Session): void {
-  reply.setCookie(COOKIE, token, { path: '/', httpOnly: true, sameSite: 'lax', maxAge: exp - Math.floor(Date.now() / 1000) })
+  reply.setCookie(TOKEN_COOKIE, token, { path: '/', httpOnly: true, sameSite: 'lax', maxAge: exp - Math.floor(Date.now() / 1000) })
 }

@@ -2,12 +2,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
-import { readMachineDetails, readUserDetails } from '../identity/details.js'
+import { EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
 import type { CfAccessClaims } from '../identity/claims.js'
+import { readMachineDetails, readUserDetails } from '../identity/details.js'
 import { identify, type CfAccessIdentity, type Voucher } from '../identity/identity.js'
 import type { Issuer } from '../testing/issuer.js'
 import type { Application, Applications } from './applications.js'
-import { COOKIE, setSession } from './cookie.js'
+import { setSession } from './cookie.js'
 import { bytesOf, edgeHeaders } from './headers.js'
 import type { EdgeSettings } from './options.js'
 import type { People } from './people.js'
@@ -54,19 +55,19 @@ export class Gate {
 
   #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Bearer | null {
     if (bringsServiceToken(request.headers)) return this.#service(request.headers, application)
-    const session = this.#sessions.read(request.cookies[COOKIE])
+    const session = this.#sessions.read(request.cookies[TOKEN_COOKIE])
     if (session === null) return null
     const own = this.#sessions.forApplication(session, application.audience)
     if (own !== session) setSession(reply, own)
     const { token, claims: { email } } = own
-    return { token, who: email, headers: { 'cf-access-jwt-assertion': token, 'cf-access-authenticated-user-email': bytesOf(email) } }
+    return { token, who: email, headers: { [TOKEN_HEADER]: token, [EMAIL_HEADER]: bytesOf(email) } }
   }
 
   /** A cookie beside the pair is ignored, and an incomplete or repeated pair is none. */
   #service ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders, { audience }: Application): Bearer {
     if (secret === undefined || this.#services.get(String(clientId)) !== secret) throw new ServiceTokenError()
     const token = this.#issuer.serviceToken({ clientId: String(clientId), audience, expiresIn: this.#lifetime, issuedIn: 0 })
-    return { token, who: String(clientId), headers: { 'cf-access-jwt-assertion': token } }
+    return { token, who: String(clientId), headers: { [TOKEN_HEADER]: token } }
   }
 
   async #ruleAgainst (token: string, { decide }: Application, request: FastifyRequest): Promise<string | null> {

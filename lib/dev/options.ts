@@ -1,10 +1,10 @@
 /** What the stand-in for the edge is given, and the settings it becomes once checked. */
 import { OptionsInvalidError } from '../errors.js'
-import { readMembers, readNumber, refuse, refuseUnknownNames } from '../util/option-readers.js'
 import type { Outage } from '../testing/endpoints.js'
 import { faults } from '../testing/faults.js'
-import { readApplications, type AccessApplication, type Applications } from './applications.js'
 import { DURATION_TAKES, readDuration } from '../util/duration.js'
+import { readMembers, readNumber, refuse, refuseUnknownNames } from '../util/option-readers.js'
+import { readApplications, type AccessApplication, type Applications } from './applications.js'
 import { readPeople, type AccessPerson, type People } from './people.js'
 
 /** A credential of a machine's. */

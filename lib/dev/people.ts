@@ -1,9 +1,10 @@
 /** Who can be signed in as, and what Access would know of them. */
-import { checkUserAnswer, readUserDetails } from '../identity/details.js'
 import { OptionsInvalidError } from '../errors.js'
-import { describe, readMembers, refuse } from '../util/option-readers.js'
+import { checkUserAnswer, readUserDetails } from '../identity/details.js'
 import { identityOf } from '../testing/get-identity.js'
 import type { Claims } from '../testing/tokens.js'
+import { isObject } from '../util/is-object.js'
+import { describe, readMembers, refuse } from '../util/option-readers.js'
 
 /** A person one can be. */
 export interface AccessPerson {
@@ -105,8 +106,4 @@ function checkAnswer (people: People, email: string): void {
 
 function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
-}
-
-function isObject (value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

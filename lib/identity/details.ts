@@ -1,6 +1,7 @@
 /** What Access itself knows of an identity: the answer of its get-identity endpoint, checked. */
 import { IdentityUnavailableError } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
+import { isObject } from '../util/is-object.js'
 
 /** A group of the identity provider's. Providers differ in what they tell of one. */
 export interface CfAccessGroup {
@@ -174,10 +175,6 @@ function readList (owner: Json, name: string): readonly unknown[] | undefined {
 function readObject (owner: Json, name: string): Json | undefined {
   const value = owner[name] ?? undefined
   return value === undefined || isObject(value) ? value : wrong(name)
-}
-
-function isObject (value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function wrong (name: string): never {

@@ -1,14 +1,16 @@
 /** Asks the team about an identity: get-identity, with the token as its own proof. */
 import { setMaxListeners } from 'node:events'
 import { LRUCache } from 'lru-cache'
-import { Backoff } from '../util/backoff.js'
-import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
+import { TOKEN_COOKIE } from '../access/protocol.js'
 import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
+import { Backoff } from '../util/backoff.js'
 import { AnswerTooLargeError, explain, fetchBounded, type Answer, type Fetch } from '../util/fetch-bounded.js'
 import { flatCopy } from '../util/flat-copy.js'
-import type { CfAccessIdentity } from './identity.js'
+import { isObject } from '../util/is-object.js'
 import { TaskQueue } from '../util/task-queue.js'
 import { TokenMap, type Kept } from '../util/token-map.js'
+import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
+import type { CfAccessIdentity } from './identity.js'
 
 /** How answers about identities are got and kept. */
 export interface DetailsSettings {
@@ -131,7 +133,7 @@ export class IdentityEndpoint {
   }
 
   async #request (token: string): Promise<Answer> {
-    const headers = { accept: 'application/json', cookie: `CF_Authorization=${token}` }
+    const headers = { accept: 'application/json', cookie: `${TOKEN_COOKIE}=${token}` }
     return await fetchBounded(this.#url, headers, { fetch: this.#fetch, timeout: this.#settings.timeout, signal: this.#closing.signal })
   }
 
@@ -165,8 +167,8 @@ function isError (answer: Readonly<Record<string, unknown>> | null): boolean {
 
 function parse (text: string): Readonly<Record<string, unknown>> | null {
   try {
-    const value = JSON.parse(text)
-    return typeof value === 'object' && !Array.isArray(value) ? value : null
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : null
   } catch {
     return null
   }

@@ -1,8 +1,8 @@
 /** Who a verified token speaks of. */
-import type { CfAccessClaims } from './claims.js'
-import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 import { TokenInvalidError } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
+import type { CfAccessClaims } from './claims.js'
+import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 
 /** Who verified a token, and can ask Access about it. */
 export interface Voucher {

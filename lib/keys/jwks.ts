@@ -1,6 +1,6 @@
 /** A published JWK Set read into the keys that may sign tokens (RFC 7517). */
 import { importJWK, type CryptoKey, type JWK } from 'jose'
-import { isKid } from '../token/jws.js'
+import { isKid } from '../util/kid.js'
 
 export interface PublishedKey {
   /** Tells two keys of one `kid` apart. */

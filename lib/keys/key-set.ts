@@ -1,8 +1,8 @@
 /** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
 import type { CryptoKey } from 'jose'
-import { Backoff } from '../util/backoff.js'
 import { channels, type CfAccessRefresh } from '../channels.js'
 import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
+import { Backoff } from '../util/backoff.js'
 import { explain, fetchBounded, type Fetch } from '../util/fetch-bounded.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 

@@ -1,7 +1,7 @@
 /** Policies, compiled once: include, require, exclude; or a predicate. */
 import type { FastifyRequest } from 'fastify'
-import type { CfAccessDetails } from '../identity/details.js'
 import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '../errors.js'
+import type { CfAccessDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { readMembers } from '../util/option-readers.js'
 import { ASK, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'

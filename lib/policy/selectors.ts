@@ -1,10 +1,10 @@
 /** What a policy may ask of an identity, in Cloudflare's own words. */
-import type { CfAccessClaims } from '../identity/claims.js'
-import { skeletonOf, TextSet } from './comparable.js'
-import type { CfAccessDetails, CfAccessGroup, CfAccessUserDetails } from '../identity/details.js'
 import { OptionsInvalidError } from '../errors.js'
+import type { CfAccessDetails, CfAccessGroup, CfAccessUserDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
+import { isObject } from '../util/is-object.js'
 import { describe, readMembers } from '../util/option-readers.js'
+import { skeletonOf, TextSet } from './comparable.js'
 
 type OneOrMore<Value> = Value | readonly Value[]
 
@@ -204,12 +204,12 @@ function matchClaim (claim: unknown, values: readonly Scalar[], skeletons: Reado
 }
 
 /** Own members only. A whole name wins over a path, since names such as URLs have dots of their own. */
-function claimAt (owner: CfAccessClaims | unknown, path: string): unknown {
-  if (typeof owner !== 'object' || owner === null || Array.isArray(owner)) return undefined
-  if (Object.hasOwn(owner, path)) return (owner as CfAccessClaims)[path]
+function claimAt (owner: unknown, path: string): unknown {
+  if (!isObject(owner)) return undefined
+  if (Object.hasOwn(owner, path)) return owner[path]
   const dot = path.indexOf('.')
   const name = path.slice(0, dot)
-  return dot > 0 && Object.hasOwn(owner, name) ? claimAt((owner as CfAccessClaims)[name], path.slice(dot + 1)) : undefined
+  return dot > 0 && Object.hasOwn(owner, name) ? claimAt(owner[name], path.slice(dot + 1)) : undefined
 }
 
 type Scalar = string | number | boolean
@@ -256,7 +256,7 @@ function compileGroups (value: unknown): Matcher | null {
 
 function readGroup (value: unknown): GroupValue | null {
   if (typeof value === 'string') return isText(value, TEXT) ? { text: value, members: membersOf(value), isExplicit: false } : null
-  if (typeof value !== 'object' || value === null) return null
+  if (!isObject(value)) return null
   const [[name, text] = [], ...others] = Object.entries(value)
   const member = GROUP_MEMBERS.find(known => known === name)
   if (member === undefined || others.length > 0 || !isText(text, member === 'email' ? EMAIL : TEXT)) return null

@@ -1,5 +1,6 @@
 /** The questions a team answers, each in its own words and with any fault it is told to have. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TOKEN_COOKIE } from '../access/protocol.js'
 import { faults, type FaultyAnswer } from './faults.js'
 import { identityOf } from './get-identity.js'
 import { readOwnToken, type Issuer } from './issuer.js'
@@ -14,8 +15,7 @@ export type Endpoint = 'certs' | 'get-identity'
 /** What get-identity tells beside its defaults about the bearer of a token; `null` when the session has ended. */
 export type Knowledge = (token: string, claims: Claims) => Claims | null
 
-/** Where they are asked. */
-export const PATH = '/cdn-cgi/access/'
+const COOKIE = new RegExp(`(?:^|; )${TOKEN_COOKIE}=([^;]*)`)
 
 export class Endpoints {
   readonly #issuer: Issuer
@@ -43,7 +43,7 @@ export class Endpoints {
   }
 
   #identify (cookie = ''): { status: number, body: object } {
-    const token = /(?:^|; )CF_Authorization=([^;]*)/.exec(cookie)?.[1]
+    const token = COOKIE.exec(cookie)?.[1]
     if (token === undefined) return { status: 400, body: { err: 'no app token set' } }
     const claims = readOwnToken(token, this.#issuer.certs.keys)
     const known = claims && this.#knowledge(token, claims)

@@ -2,10 +2,13 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Endpoints, isEndpoint, PATH, type Endpoint, type Outage } from './endpoints.js'
+import { ACCESS_PATH } from '../access/protocol.js'
+import { Endpoints, isEndpoint, type Endpoint, type Outage } from './endpoints.js'
 import { Issuer } from './issuer.js'
 import { KeyPair } from './keys.js'
 import type { Claims, ServiceTokenOptions, TokenOptions, UserTokenOptions } from './tokens.js'
+
+const ENDPOINTS = `${ACCESS_PATH}/`
 
 /** A question the team was asked. */
 export interface AccessTeamRequest {
@@ -75,8 +78,8 @@ export class AccessTeam extends Issuer {
   #answer (request: IncomingMessage, response: ServerResponse): void {
     const { method = '', url: path = '', headers } = request
     this.requests.push({ method, path, headers })
-    const endpoint = path.slice(PATH.length)
-    if (path.startsWith(PATH) && isEndpoint(endpoint)) this.#endpoints.answer(endpoint, request, response)
+    const endpoint = path.slice(ENDPOINTS.length)
+    if (path.startsWith(ENDPOINTS) && isEndpoint(endpoint)) this.#endpoints.answer(endpoint, request, response)
     else response.writeHead(404).end()
   }
 }

@@ -1,5 +1,7 @@
 /** A compact JWS taken apart, strictly (RFC 7515, section 7.1). Nothing here is verified yet. */
 import { TokenInvalidError } from '../errors.js'
+import { isObject } from '../util/is-object.js'
+import { isKid } from '../util/kid.js'
 
 /** What a token says of itself before its signature is checked. */
 export interface UnverifiedJws {
@@ -12,7 +14,6 @@ export interface UnverifiedJws {
 // Node refuses header blocks over 16 KiB by default, so no longer token can come with a request.
 const MAX_LENGTH = 16_384
 
-const KID = /^[\x21-\x7e]{1,128}$/
 const TYP = /^(?:application\/)?jwt$/i
 
 // Extensions that change how a token is to be read. Access uses none of them.
@@ -42,11 +43,6 @@ function readKid (header: Readonly<Record<string, unknown>>): string {
   return header['kid']
 }
 
-/** Whether this could be the `kid` of a key: text of 1 to 128 visible ASCII characters. */
-export function isKid (value: unknown): value is string {
-  return typeof value === 'string' && KID.test(value)
-}
-
 /** Access sends `typ: "JWT"` or none at all. */
 function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
   const typ = header['typ']
@@ -56,8 +52,8 @@ function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
 
 function readJsonObject (part: string): Readonly<Record<string, unknown>> {
   const value = parseJson(part)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TokenInvalidError('malformed')
-  return value as Record<string, unknown>
+  if (!isObject(value)) throw new TokenInvalidError('malformed')
+  return value
 }
 
 function parseJson (part: string): unknown {

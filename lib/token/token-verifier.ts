@@ -1,17 +1,18 @@
 /** Token to identity: remembered, or its signature verified by jose with the team's keys. */
 import { compactVerify, type CryptoKey } from 'jose'
-import type { CfAccessClaims } from '../identity/claims.js'
-import { channels, observed } from '../channels.js'
-import { checkClaims, goodUntil, type ClaimRules } from './check-claims.js'
-import type { CfAccessDetails } from '../identity/details.js'
+import { channels } from '../channels.js'
 import { TokenInvalidError } from '../errors.js'
-import { flatCopy } from '../util/flat-copy.js'
+import type { CfAccessClaims } from '../identity/claims.js'
+import type { CfAccessDetails } from '../identity/details.js'
 import type { IdentityEndpoint } from '../identity/get-identity.js'
 import { identify, isFrom, type CfAccessIdentity, type Voucher } from '../identity/identity.js'
-import { readBytes, readJws, type UnverifiedJws } from './jws.js'
 import type { KeySet } from '../keys/key-set.js'
-import { TokenCache, type CachedToken } from './cache.js'
+import { flatCopy } from '../util/flat-copy.js'
 import { TokenMap } from '../util/token-map.js'
+import { TokenCache, type CachedToken } from './cache.js'
+import { checkClaims, goodUntil, type ClaimRules } from './check-claims.js'
+import { readBytes, readJws, type UnverifiedJws } from './jws.js'
+import { observed } from './observed.js'
 
 /** How a registration's tokens are verified. */
 export interface VerifierSettings extends ClaimRules {

@@ -1,6 +1,8 @@
 /** The words in which a wrong option is told to the person who wrote it. */
 import { inspect } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
+import { isObject } from './is-object.js'
+import { nearestName } from './nearest-name.js'
 
 /** A value as the person wrote it, in short. */
 export function describe (value: unknown): string {
@@ -26,7 +28,7 @@ export function refuseUnknownNames (names: readonly string[], known: readonly st
  * @throws {OptionsInvalidError} for anything else.
  */
 export function readMembers (value: unknown, name: string, known: readonly string[] | null, takes: string): Map<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || Object.keys(value).length === 0) {
+  if (!isObject(value) || Object.keys(value).length === 0) {
     throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
   }
   if (known !== null) refuseUnknownNames(Object.keys(value), known, name)
@@ -50,24 +52,4 @@ export function readNumber (
   return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
     ? value as number
     : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
-}
-
-function nearestName (name: string, known: readonly string[]): string | null {
-  const [nearest] = known
-    .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-  return nearest !== undefined && nearest.distance <= Math.max(2, name.length / 3) ? nearest.candidate : null
-}
-
-/** Levenshtein's: insertions, deletions and substitutions that turn one word into the other. */
-function editDistance (from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
-  for (const [i, letter] of [...from].entries()) {
-    const next = [i + 1]
-    for (let j = 1; j <= to.length; j++) {
-      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (letter === to[j - 1] ? 0 : 1))
-    }
-    row = next
-  }
-  return row[to.length]!
 }

@@ -1,8 +1,8 @@
 import { webcrypto } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { listen, startTeam } from '../fixtures/index.js'
 import { NEVER, stopClock, type Clock } from '../fixtures/clock.js'
+import { listen, startTeam } from '../fixtures/index.js'
 import { ask, renamed, startApp, startEndpoint, until, type KeyEndpoint } from '../fixtures/key-endpoint.js'
 
 const team = await startTeam(t)

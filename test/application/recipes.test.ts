@@ -15,8 +15,8 @@ import { measureAccess as measureByMeter, traceCallers } from '../../example/rec
 import { measureAccess } from '../../example/recipes/prometheus.js'
 import { limitEach } from '../../example/recipes/rate-limit.js'
 import { cfAccess, channels } from '../../lib/index.js'
-import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
 import { stopClock } from '../fixtures/clock.js'
+import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 

@@ -1,7 +1,7 @@
 // Signs in with a real browser, as a person would. Not part of `npm test`, which needs no browser.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'

@@ -1,6 +1,6 @@
+import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import fastifyCors from '@fastify/cors'
 import fastifyWebsocket from '@fastify/websocket'

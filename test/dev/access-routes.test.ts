@@ -3,8 +3,8 @@ import { decodeJwt } from 'jose'
 import t from 'tap'
 import type { AccessEdge } from '../../lib/dev/index.js'
 import { cfAccess } from '../../lib/index.js'
-import { ask, askEcho, API, BROWSER, cookieIn, post, serve, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
 import { stopClock } from '../fixtures/clock.js'
+import { ask, askEcho, API, BROWSER, cookieIn, post, serve, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
 
 const ALICE = { email: 'alice@acme.com', name: 'Alice', groups: ['admins'], claims: { custom: { department: 'finance' } }, country: 'FR' }
 const MEAN = { email: '"><script>alert(1)</script>@acme.com', name: '<b>Mean</b>', groups: [{ name: '</pre>' }, { email: 'g@acme.com' }, { id: 'g1' }, {}] }

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { stopClock } from '../fixtures/clock.js'
 import { ask, BROWSER, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
 import { sendRaw } from '../fixtures/index.js'
-import { stopClock } from '../fixtures/clock.js'
 
 stopClock(t)
 const edge = await startEdge(t, {

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { createAccessEdge, type AccessEdgeOptions } from '../../lib/dev/index.js'
 import { html } from '../../lib/dev/html.js'
-import { ask, cookieIn, post, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
+import { createAccessEdge, type AccessEdgeOptions } from '../../lib/dev/index.js'
 import { stopClock } from '../fixtures/clock.js'
+import { ask, cookieIn, post, serveEcho, signIn, startEdge } from '../fixtures/edge.js'
 
 stopClock(t)
 const to = await serveEcho(t)

@@ -1,7 +1,7 @@
 // Applications whose handlers give away, as JSON, what they have in their hands: readers can take it for the
 // guarded path.
-import { createServer } from 'node:http'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import fastifyHttpProxy from '@fastify/http-proxy'
 import fastifyStatic from '@fastify/static'
 import fastifyWebsocket from '@fastify/websocket'

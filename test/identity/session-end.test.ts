@@ -3,8 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import fastifyWebsocket from '@fastify/websocket'
 import t from 'tap'
 import { cfAccess, onExpiry, type CfAccessIdentity } from '../../lib/index.js'
-import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
+import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
 
 const team = await startTeam(t)
 

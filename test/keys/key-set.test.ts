@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cfAccess, { type CfAccessOptions } from '../../lib/index.js'
-import { AUD, bearing, CERTS_PATH, createApp, startTeam } from '../fixtures/index.js'
 import { holdTimers, NEVER, stopClock, type Clock } from '../fixtures/clock.js'
+import { AUD, bearing, CERTS_PATH, createApp, startTeam } from '../fixtures/index.js'
 import { answering, ask, renamed, startApp, startEndpoint, until, type KeyEndpoint, type Outage } from '../fixtures/key-endpoint.js'
 
 const team = await startTeam(t)

@@ -1,13 +1,13 @@
 // Drives a listening server with mixed traffic, rotations and outages against a model that knows each
 // token's truth. SOAK_SECONDS (60) and SOAK_SEED can be set. Ends with 1 when any answer was wrong.
-import { Agent, request as httpRequest } from 'node:http'
 import { once } from 'node:events'
+import { Agent, request as httpRequest } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import Fastify from 'fastify'
 import cfAccess from '../../dist/index.js'
 import { createAccessTeam } from '../../dist/testing/index.js'
-import { TIMES, Truth } from './truth.js'
 import { randomFrom, Traffic } from './traffic.js'
+import { TIMES, Truth } from './truth.js'
 
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60)
 const SEED = Number(process.env['SOAK_SEED'] ?? Date.now() % 1e6)

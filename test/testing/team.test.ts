@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, verify, type JsonWebKey } from 'node:crypto'
-import { connect } from 'node:net'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import t from 'tap'
 import { createAccessTeam, type AccessTeam, type Outage } from '../../lib/testing/index.js'
 import { AUD, CERTS_PATH, startTeam } from '../fixtures/index.js'

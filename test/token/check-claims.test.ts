@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { cfAccess, type CfAccessOptions } from '../../lib/index.js'
-import { AUD, bearing, createApp, OTHER_AUD } from '../fixtures/index.js'
 import { stopClock } from '../fixtures/clock.js'
+import { AUD, bearing, createApp, OTHER_AUD } from '../fixtures/index.js'
 import { Verification } from '../fixtures/verification.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'

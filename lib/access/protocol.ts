@@ -1,0 +1,16 @@
+/** The names that Access itself uses on the wire. */
+
+/** The request header with the token, as Node spells it. */
+export const TOKEN_HEADER = 'cf-access-jwt-assertion'
+
+/** The request header with the user's e-mail address. An origin must not trust it: only the token is signed. */
+export const EMAIL_HEADER = 'cf-access-authenticated-user-email'
+
+/** The cookie with the token. */
+export const TOKEN_COOKIE = 'CF_Authorization'
+
+/** Paths at and under this one belong to Cloudflare on every hostname. */
+export const RESERVED_PATH = '/cdn-cgi'
+
+/** Access's own endpoints are under this path, on the team domain and on every protected hostname. */
+export const ACCESS_PATH = `${RESERVED_PATH}/access`

@@ -1,0 +1,9 @@
+/** What the library needs of @fastify/cookie, wherever that is registered. */
+import type { SerializeOptions } from '@fastify/cookie'
+
+export interface CookieCodec {
+  readonly parseCookie: ParseCookie
+  readonly serializeCookie: (name: string, value: string, options?: SerializeOptions) => string
+}
+
+export type ParseCookie = (header: string) => Record<string, string | undefined>

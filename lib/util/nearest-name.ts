@@ -1,0 +1,22 @@
+/** The known name that a misspelled one was probably meant to be. */
+
+/** @returns `null` when no known name is near: more than two edits, or a third of the name, away */
+export function nearestName (name: string, known: readonly string[]): string | null {
+  const [nearest] = known
+    .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+  return nearest !== undefined && nearest.distance <= Math.max(2, name.length / 3) ? nearest.candidate : null
+}
+
+/** Levenshtein's: insertions, deletions and substitutions that turn one word into the other. */
+function editDistance (from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1]
+    for (let j = 1; j <= to.length; j++) {
+      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (letter === to[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[to.length]!
+}

@@ -1,0 +1,75 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join, posix, resolve } from 'node:path'
+import t from 'tap'
+
+/** From top to bottom: a file imports files of its own layer and of those below it. */
+const LAYERS = [
+  ['index'],
+  ['dev'],
+  ['testing'],
+  ['plugin', 'swagger'],
+  ['options', 'guard', 'reject'],
+  ['coverage', 'registration'],
+  ['token'],
+  ['keys'],
+  ['policy'],
+  ['identity'],
+  ['access'],
+  ['channels'],
+  ['util'],
+  ['errors']
+]
+
+const IMPORT = /^(?:import|export) [^']*?from '(\.[^']+)'|^import '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm
+
+const lib = resolve(import.meta.dirname, '..', 'lib')
+
+/** The relative imports of each file of the library, as paths in it. */
+async function readImports (): Promise<Map<string, string[]>> {
+  const entries = await readdir(lib, { recursive: true })
+  const files = entries.filter(name => name.endsWith('.ts')).map(name => name.replaceAll('\\', '/').slice(0, -3))
+  return new Map(await Promise.all(files.map(async file => {
+    const text = await readFile(join(lib, `${file}.ts`), 'utf8')
+    const imports = [...text.matchAll(IMPORT)].map(([, from, alone, dynamic]) => from ?? alone ?? dynamic ?? '')
+    return [file, imports.map(name => posix.join(posix.dirname(file), name).replace(/\.js$/, ''))] as const
+  })))
+}
+
+/** A file at the top is a layer's member by its own name, another one by its folder's. */
+function layerOf (file: string): number {
+  return LAYERS.findIndex(layer => layer.includes(file.split('/')[0]!))
+}
+
+/** The files of one circle of imports; empty when there is none. */
+function findCircle (imports: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const done = new Set<string>()
+  const visit = (file: string, way: readonly string[]): readonly string[] => {
+    if (way.includes(file)) return way.slice(way.indexOf(file))
+    if (done.has(file)) return []
+    for (const next of imports.get(file) ?? []) {
+      const circle = visit(next, [...way, file])
+      if (circle.length > 0) return circle
+    }
+    done.add(file)
+    return []
+  }
+  for (const file of imports.keys()) {
+    const circle = visit(file, [])
+    if (circle.length > 0) return circle
+  }
+  return []
+}
+
+t.test('imports run downwards, and never in a circle', async t => {
+  const imports = await readImports()
+  t.ok(imports.size > 40, `${imports.size} files`)
+  t.strictSame([...imports.keys()].filter(file => layerOf(file) === -1), [], 'each file has its layer')
+  const upward = [...imports].flatMap(([file, names]) => names
+    .filter(name => !imports.has(name) || layerOf(name) < layerOf(file)).map(name => `${file} imports ${name}`))
+  t.strictSame(upward, [], 'no import goes up, or nowhere')
+  t.strictSame(findCircle(imports), [], 'no circle')
+})
+
+t.test('a circle is found', async t => {
+  t.strictSame(findCircle(new Map([['a', ['b']], ['b', ['c']], ['c', ['b']]])), ['b', 'c'])
+})
