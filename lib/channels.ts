@@ -42,7 +42,7 @@ export interface CfAccessRefresh {
 }
 
 /** A request was rejected. A guard that denies beside another way in, which admits, is not counted. */
-export interface CfAccessRefusal {
+export interface CfAccessRejection {
   /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
   readonly code: string
   /** What is wrong with the token, such as `signature`, or the rule that refused, such as `exclude.email`; `null` where it was neither. */
@@ -73,7 +73,7 @@ export const channels: {
   /** Each answer, or failure to answer, of the key endpoint. */
   readonly refresh: CfAccessChannel<CfAccessRefresh>
   /** Each request that ended with an error of this package. */
-  readonly refusal: CfAccessChannel<CfAccessRefusal>
+  readonly refusal: CfAccessChannel<CfAccessRejection>
   /** Each redirect to the login page. */
   readonly login: CfAccessChannel<CfAccessLogin>
 } = {

@@ -17,7 +17,7 @@ interface RefusalConstructor<Reason extends string> {
  * A refusal that is the client's doing. It keeps its reason off its own properties, so that no
  * serializer can send or log it unasked, and has no stack, which could only point at this library.
  */
-function refusal<Reason extends string> (code: string, message: string, statusCode: number): RefusalConstructor<Reason> {
+function clientError<Reason extends string> (code: string, message: string, statusCode: number): RefusalConstructor<Reason> {
   return class extends createError<[]>(code, message, statusCode, Error, false) {
     readonly #reason: Reason
 
@@ -33,19 +33,19 @@ function refusal<Reason extends string> (code: string, message: string, statusCo
 }
 
 /** `FST_CF_ACCESS_TOKEN_MISSING`, 401: neither header nor cookie came with the request. */
-export class TokenMissingError extends refusal<'missing'>(
+export class TokenMissingError extends clientError<'missing'>(
   'FST_CF_ACCESS_TOKEN_MISSING', 'A Cloudflare Access token is required', 401) {}
 
 /** `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, wrongly signed, or meant for somebody else. */
-export class TokenInvalidError extends refusal<TokenFault>(
+export class TokenInvalidError extends clientError<TokenFault>(
   'FST_CF_ACCESS_TOKEN_INVALID', 'The Cloudflare Access token is not valid here', 401) {}
 
 /** `FST_CF_ACCESS_TOKEN_EXPIRED`, 401: past the token's `exp`, or issued longer ago than `maxTokenAge`. */
-export class TokenExpiredError extends refusal<'expired' | 'age'>(
+export class TokenExpiredError extends clientError<'expired' | 'age'>(
   'FST_CF_ACCESS_TOKEN_EXPIRED', 'The Cloudflare Access token has expired', 401) {}
 
 /** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy says no. The reason is the rule, such as `exclude.email`. */
-export class ForbiddenError extends refusal<string>(
+export class ForbiddenError extends clientError<string>(
   'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
 
 interface UnavailableConstructor {
@@ -58,7 +58,7 @@ interface UnavailableConstructor {
 }
 
 /** What Access would have to say and cannot be asked for now. */
-function unavailable (code: string, message: string): UnavailableConstructor {
+function unavailableError (code: string, message: string): UnavailableConstructor {
   return class extends createError<[]>(code, message, 503, Error, false) {
     readonly retryAfter: number
     readonly #reason: string | undefined
@@ -76,11 +76,11 @@ function unavailable (code: string, message: string): UnavailableConstructor {
 }
 
 /** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team can be had now. */
-export class KeysUnavailableError extends unavailable(
+export class KeysUnavailableError extends unavailableError(
   'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'The keys of Cloudflare Access cannot be had now') {}
 
 /** `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, which cannot be had now. */
-export class IdentityUnavailableError extends unavailable(
+export class IdentityUnavailableError extends unavailableError(
   'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access cannot be asked about this identity now') {}
 
 /** `FST_CF_ACCESS_POLICY_FAILED`, 500: a predicate threw; what it threw is the `cause`. */

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { registryOf } from './coverage/registry.js'
 import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from './policy/policy.js'
+import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from './policy/policy.js'
 import type { Registration } from './registration.js'
 
 /** A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. */
@@ -41,7 +41,7 @@ export function isGuard (hook: unknown): boolean {
 }
 
 function checkByAll (
-  [registration, ...others]: readonly Registration[], policy: Decide | null,
+  [registration, ...others]: readonly Registration[], policy: CompiledPolicy | null,
   request: FastifyRequest, done: HookHandlerDoneFunction
 ): void {
   if (registration === undefined) return done()
@@ -56,7 +56,7 @@ function checkByAll (
  * A request that is not admitted keeps the identity that an earlier guard has set.
  */
 export function checkRequest (
-  registration: Registration, policy: Decide | null, request: FastifyRequest, done: HookHandlerDoneFunction
+  registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest, done: HookHandlerDoneFunction
 ): void {
   let identity: CfAccessIdentity | Promise<CfAccessIdentity>
   try {
@@ -77,7 +77,7 @@ function admit (identity: CfAccessIdentity, request: FastifyRequest, done: HookH
 }
 
 function check (
-  registration: Registration, policy: Decide | null, request: FastifyRequest
+  registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest
 ): CfAccessIdentity | Promise<CfAccessIdentity> {
   const identity = authenticate(registration, request)
   return identity instanceof Promise
@@ -89,7 +89,7 @@ function authenticate (
   { verifier, readTokens }: Registration, request: FastifyRequest
 ): CfAccessIdentity | Promise<CfAccessIdentity> {
   const earlier = request.cfAccess
-  if (verifier.madeOf(earlier)) return earlier
+  if (verifier.made(earlier)) return earlier
   const tokens = readTokens(request.headers)
   if (tokens.length === 0) throw new TokenMissingError('missing')
   if (tokens.length > 1) return firstVerified(tokens, verifier, earlier)
@@ -125,7 +125,7 @@ function matchEarlier (identity: CfAccessIdentity, earlier: CfAccessIdentity | n
 }
 
 function authorize (
-  identity: CfAccessIdentity, registration: Registration, policy: Decide | null, request: FastifyRequest
+  identity: CfAccessIdentity, registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest
 ): CfAccessIdentity | Promise<CfAccessIdentity> {
   const rule = deniedBy(identity, registration.policy, policy, request)
   return rule instanceof Promise ? rule.then(known => allow(identity, known)) : allow(identity, rule)
@@ -133,7 +133,7 @@ function authorize (
 
 /** The rule of either policy that denies; the second policy is evaluated only when the first allows. */
 function deniedBy (
-  identity: CfAccessIdentity, first: Decide | null, second: Decide | null, request: FastifyRequest
+  identity: CfAccessIdentity, first: CompiledPolicy | null, second: CompiledPolicy | null, request: FastifyRequest
 ): string | null | Promise<string | null> {
   const rule = first === null ? null : first(identity, request)
   if (rule instanceof Promise) return rule.then(known => known ?? deniedBy(identity, second, null, request))

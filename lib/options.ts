@@ -1,12 +1,12 @@
 /** What a registration is given, and the settings it becomes once checked. */
 import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/team.js'
 import { OptionsInvalidError } from './errors.js'
-import type { DetailsSettings } from './identity/get-identity.js'
-import type { KeyTimes } from './keys/key-set.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from './policy/policy.js'
-import type { Fetch } from './util/fetch-bounded.js'
+import type { CfAccessDetailsOptions } from './identity/get-identity.js'
+import type { CfAccessKeysOptions } from './keys/key-set.js'
+import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from './policy/policy.js'
+import type { CfAccessFetch } from './util/fetch-bounded.js'
 import { isObject } from './util/is-object.js'
-import { readNumber, refuse, refuseUnknownNames } from './util/option-readers.js'
+import { readNumber, throwInvalidOption, rejectUnknownNames } from './util/option-readers.js'
 
 /** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
 export interface CfAccessOptions {
@@ -48,12 +48,12 @@ export interface CfAccessOptions {
    * How the team's keys are kept, in milliseconds. Defaults: `maxAge` 3,600,000, `maxStale`
    * 86,400,000, `cooldown` 30,000 or 1,000 for a team on loopback, `timeout` 5,000.
    */
-  keys?: Partial<KeyTimes>
+  keys?: Partial<CfAccessKeysOptions>
   /**
    * How the answers of `details()` are kept: `maxAge`, how long, in milliseconds, default 60,000;
    * `timeout`, how long one may take, in milliseconds, default 5,000; `max`, how many, default 1,000.
    */
-  details?: Partial<DetailsSettings>
+  details?: Partial<CfAccessDetailsOptions>
   /**
    * Seconds after which Access is asked again whether it still accepts a token, so that a revoked
    * session ends before its `exp`. One more request to Access in front of the first of a token's
@@ -66,7 +66,7 @@ export interface CfAccessOptions {
    */
   login?: 'redirect'
   /** Used to ask the team, for proxies and tests. Default: the global `fetch`. */
-  fetch?: Fetch
+  fetch?: CfAccessFetch
 }
 
 /** The options, checked and complete. */
@@ -76,19 +76,19 @@ export interface Settings {
   /** `null`: the whole scope. */
   readonly prefixes: readonly string[] | null
   readonly global: boolean
-  readonly policy: Decide | null
+  readonly policy: CompiledPolicy | null
   readonly clockTolerance: number
   readonly maxTokenAge: number
   readonly cookie: boolean
   readonly preflight: boolean
   /** 0: none. */
   readonly cacheMax: number
-  readonly keyTimes: KeyTimes
-  readonly details: DetailsSettings
+  readonly keyTimes: CfAccessKeysOptions
+  readonly details: CfAccessDetailsOptions
   /** `Infinity`: never. */
   readonly recheck: number
   readonly login: boolean
-  readonly fetch: Fetch
+  readonly fetch: CfAccessFetch
 }
 
 const MINUTE = 60_000
@@ -96,17 +96,17 @@ const HOUR = 60 * MINUTE
 const MAX_TIMER = 2 ** 31 - 1
 
 const DEFAULT_CACHE_MAX = 10_000
-const DEFAULT_KEY_TIMES: KeyTimes = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
+const DEFAULT_KEY_TIMES: CfAccessKeysOptions = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
 // An emulator changes its keys at each restart, and an extra fetch costs it nothing.
-const LOOPBACK_KEY_TIMES: KeyTimes = { ...DEFAULT_KEY_TIMES, cooldown: 1000 }
+const LOOPBACK_KEY_TIMES: CfAccessKeysOptions = { ...DEFAULT_KEY_TIMES, cooldown: 1000 }
 
-const DEFAULT_DETAILS: DetailsSettings = { maxAge: MINUTE, timeout: 5000, max: 1000 }
+const DEFAULT_DETAILS: CfAccessDetailsOptions = { maxAge: MINUTE, timeout: 5000, max: 1000 }
 
 const NAMES = ['teamDomain', 'audience', 'prefix', 'prefixes', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
   'cookie', 'preflight', 'cache', 'keys', 'details', 'recheck', 'login', 'fetch']
 
 // Asked for at each call, so that what an application puts in its place later is used.
-const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init)
+const globalFetch: CfAccessFetch = (url, init) => globalThis.fetch(url, init)
 
 /**
  * Checks the options and completes them. Only own members count, and lists are copied.
@@ -115,7 +115,7 @@ const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init)
  */
 export function checkOptions (options: object, scopePrefix: string): Settings {
   const given = new Map(Object.entries(options))
-  refuseUnknownNames([...given.keys()], NAMES, '')
+  rejectUnknownNames([...given.keys()], NAMES, '')
   const prefixes = readPrefixes(given, scopePrefix)
   const global = readBoolean(given, 'global', true)
   if (prefixes !== null && !global) {
@@ -143,13 +143,13 @@ export function checkOptions (options: object, scopePrefix: string): Settings {
 
 function readTeamDomain (value: unknown): Team {
   const team = typeof value === 'string' ? readTeam(value) : null
-  return team ?? refuse('teamDomain', value, TEAM_DOMAIN_TAKES)
+  return team ?? throwInvalidOption('teamDomain', value, TEAM_DOMAIN_TAKES)
 }
 
 function readAudience (value: unknown): readonly string[] {
   const tags = Array.isArray(value) ? [...value] : [value]
   const good = tags.length > 0 && tags.every(tag => typeof tag === 'string' && /^[\x21-\x7e]+$/.test(tag))
-  return good ? tags : refuse('audience', value, 'the AUD tag of an Access application, or a list of them')
+  return good ? tags : throwInvalidOption('audience', value, 'the AUD tag of an Access application, or a list of them')
 }
 
 const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, ' +
@@ -164,7 +164,7 @@ function readPrefixes (given: ReadonlyMap<string, unknown>, scopePrefix: string)
   const prefixes = given.get('prefixes')
   return Array.isArray(prefixes) && prefixes.length > 0 && prefixes.every(isPrefix)
     ? prefixes.map(withoutTrailingSlash)
-    : refuse('prefixes', prefixes, `a list of paths, each ${PREFIX_TAKES}`)
+    : throwInvalidOption('prefixes', prefixes, `a list of paths, each ${PREFIX_TAKES}`)
 }
 
 function readPrefix (prefix: unknown, scopePrefix: string): string {
@@ -174,7 +174,7 @@ function readPrefix (prefix: unknown, scopePrefix: string): string {
       `leave it out, or write prefixes: ['${prefix}'] if you mean ${scopePrefix}${prefix}`)
   }
   if (isPrefix(prefix)) return withoutTrailingSlash(prefix)
-  return refuse('prefix', prefix, Array.isArray(prefix) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
+  return throwInvalidOption('prefix', prefix, Array.isArray(prefix) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
 }
 
 /** Fastify adds its own `prefix` to a plugin's options. The first segment is enough to recognize a repetition. */
@@ -203,18 +203,18 @@ function readCache (given: ReadonlyMap<string, unknown>): number {
   return readNumber(cache, 'max', DEFAULT_CACHE_MAX, 1, 1_000_000, 'tokens', 'cache.')
 }
 
-function readKeyTimes (given: ReadonlyMap<string, unknown>, team: Team): KeyTimes {
+function readKeyTimes (given: ReadonlyMap<string, unknown>, team: Team): CfAccessKeysOptions {
   const defaults = isLoopback(team) ? LOOPBACK_KEY_TIMES : DEFAULT_KEY_TIMES
   const keys = readGroup(given, 'keys', Object.keys(defaults), '{ maxAge, maxStale, cooldown, timeout }')
-  const read = (name: keyof KeyTimes): number =>
+  const read = (name: keyof CfAccessKeysOptions): number =>
     readNumber(keys, name, defaults[name], 1, MAX_TIMER, 'milliseconds', 'keys.')
   const times = { maxAge: read('maxAge'), maxStale: read('maxStale'), cooldown: read('cooldown'), timeout: read('timeout') }
   return times.maxStale >= times.maxAge
     ? times
-    : refuse('keys.maxStale', times.maxStale, `at least keys.maxAge, which is ${times.maxAge}`)
+    : throwInvalidOption('keys.maxStale', times.maxStale, `at least keys.maxAge, which is ${times.maxAge}`)
 }
 
-function readDetails (given: ReadonlyMap<string, unknown>): DetailsSettings {
+function readDetails (given: ReadonlyMap<string, unknown>): CfAccessDetailsOptions {
   const details = readGroup(given, 'details', Object.keys(DEFAULT_DETAILS), '{ maxAge, timeout, max }')
   const { maxAge, timeout, max } = DEFAULT_DETAILS
   return {
@@ -224,25 +224,25 @@ function readDetails (given: ReadonlyMap<string, unknown>): DetailsSettings {
   }
 }
 
-function readLogin (given: ReadonlyMap<string, unknown>): boolean {
-  if (!given.has('login')) return false
-  return given.get('login') === 'redirect' || refuse('login', given.get('login'), '"redirect"')
+function readLogin (input: ReadonlyMap<string, unknown>): boolean {
+  if (!input.has('login')) return false
+  return input.get('login') === 'redirect' || throwInvalidOption('login', input.get('login'), '"redirect"')
 }
 
-function readGroup (given: ReadonlyMap<string, unknown>, name: string, known: readonly string[], takes: string): Map<string, unknown> {
-  if (!given.has(name)) return new Map()
-  const value = given.get(name)
-  if (!isObject(value)) return refuse(name, value, takes)
-  refuseUnknownNames(Object.keys(value), known, `option "${name}"`)
+function readGroup (input: ReadonlyMap<string, unknown>, name: string, known: readonly string[], expected: string): Map<string, unknown> {
+  if (!input.has(name)) return new Map()
+  const value = input.get(name)
+  if (!isObject(value)) return throwInvalidOption(name, value, expected)
+  rejectUnknownNames(Object.keys(value), known, `option "${name}"`)
   return new Map(Object.entries(value))
 }
 
-function readFetch (given: ReadonlyMap<string, unknown>): Fetch {
-  const value = given.has('fetch') ? given.get('fetch') : globalFetch
-  return typeof value === 'function' ? value as Fetch : refuse('fetch', value, 'a function like the global fetch')
+function readFetch (input: ReadonlyMap<string, unknown>): CfAccessFetch {
+  const value = input.has('fetch') ? input.get('fetch') : globalFetch
+  return typeof value === 'function' ? value as CfAccessFetch : throwInvalidOption('fetch', value, 'a function like the global fetch')
 }
 
-function readBoolean (given: ReadonlyMap<string, unknown>, name: string, otherwise: boolean): boolean {
-  const value = given.has(name) ? given.get(name) : otherwise
-  return typeof value === 'boolean' ? value : refuse(name, value, 'true or false')
+function readBoolean (input: ReadonlyMap<string, unknown>, name: string, fallback: boolean): boolean {
+  const value = input.has(name) ? input.get(name) : fallback
+  return typeof value === 'boolean' ? value : throwInvalidOption(name, value, 'true or false')
 }

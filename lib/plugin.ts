@@ -11,9 +11,9 @@ import { compileRouteConfig, type CfAccessRouteConfig } from './coverage/route-c
 import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
 import { checkRequest, guard, type CfAccessGuard } from './guard.js'
-import { IdentityEndpoint } from './identity/get-identity.js'
+import { GetIdentityClient } from './identity/get-identity.js'
 import type { CfAccessIdentity } from './identity/identity.js'
-import { joinKeySet, leaveKeySet, type KeyObserver, type KeySet, type KeyStatus } from './keys/key-set.js'
+import { acquireKeySet, releaseKeySet, type KeyObserver, type KeySet, type CfAccessKeyStatus } from './keys/key-set.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import type { CfAccessPolicy } from './policy/policy.js'
 import type { Registration } from './registration.js'
@@ -35,7 +35,7 @@ export interface CfAccess {
    * The state of the team's keys, for a readiness route.
    * @throws {NotRegisteredError} where no registration is the nearest, or several of different teams are
    */
-  status (): KeyStatus
+  status (): CfAccessKeyStatus
   /**
    * Where a person logs out: of every application of the team, whichever address is used. The
    * application's own address, `at: 'application'`, clears its cookie at once.
@@ -155,8 +155,8 @@ async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
   return cookies!
 }
 
-function endpointOf (fastify: FastifyInstance, { team, fetch, details }: Settings): IdentityEndpoint {
-  const endpoint = new IdentityEndpoint(team.identityUrl, fetch, details)
+function endpointOf (fastify: FastifyInstance, { team, fetch, details }: Settings): GetIdentityClient {
+  const endpoint = new GetIdentityClient(team.identityUrl, fetch, details)
   fastify.addHook('preClose', async () => { endpoint.close() })
   return endpoint
 }
@@ -164,11 +164,11 @@ function endpointOf (fastify: FastifyInstance, { team, fetch, details }: Setting
 /** Takes part in the team's keys from the start of the application until it closes. */
 function joinKeys (fastify: FastifyInstance, { team, fetch, keyTimes }: Settings): KeySet {
   const observer = observerOf(fastify)
-  const keySet = joinKeySet({ url: team.certsUrl, fetch, times: keyTimes }, observer)
+  const keySet = acquireKeySet({ url: team.certsUrl, fetch, times: keyTimes }, observer)
   // Not at once: the first fetch of a process loads much, and the start need not wait for it.
   fastify.addHook('onReady', async () => { setImmediate(() => keySet.prefetch()) })
   // Before the server waits for its requests, since some may be waiting for keys.
-  fastify.addHook('preClose', async () => { leaveKeySet(keySet, observer) })
+  fastify.addHook('preClose', async () => { releaseKeySet(keySet, observer) })
   return keySet
 }
 

@@ -4,7 +4,7 @@ import type { Login } from './access/login.js'
 import type { Team } from './access/team.js'
 import type { Prefix } from './coverage/prefix.js'
 import type { KeySet } from './keys/key-set.js'
-import type { Decide } from './policy/policy.js'
+import type { CompiledPolicy } from './policy/policy.js'
 import type { ReadTokens } from './token/extract.js'
 import type { Verifier } from './token/token-verifier.js'
 
@@ -16,7 +16,7 @@ export interface Registration {
   /** `false`: it guards only routes that ask for it. */
   readonly global: boolean
   readonly preflight: boolean
-  readonly policy: Decide | null
+  readonly policy: CompiledPolicy | null
   readonly readTokens: ReadTokens
   readonly verifier: Verifier
   readonly keySet: KeySet

@@ -20,7 +20,7 @@ export function namesIn (segment: string, limit: number): readonly string[] | nu
 
 /** A segment in normal form. */
 export function normalizeSegment (segment: string): string {
-  return fold(segment.toLowerCase()).split(SEPARATORS).map(part => trimmed(cutAtMark(part))).join('/')
+  return foldUnicode(segment.toLowerCase()).split(SEPARATORS).map(part => trimmed(cutAtMark(part))).join('/')
 }
 
 // What some reader drops or takes for an end, and dots at the end or alone.
@@ -59,7 +59,7 @@ function endOf (name: string): number {
 }
 
 /** Compatibility forms, then case by way of the upper case, where more letters meet. */
-export function fold (text: string): string {
+export function foldUnicode (text: string): string {
   return isPrintableAscii(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
 }
 

@@ -9,7 +9,7 @@
  * @see CWE-22 (path traversal); RFC 3986, section 6.2
  */
 
-import { fold, isPrintableAscii, namesIn } from './normal-form.js'
+import { foldUnicode, isPrintableAscii, namesIn } from './normal-form.js'
 
 /** Characters. A longer path that is not plain is ambiguous. 255 bytes of UTF-8, the limit of many names, take 765. */
 const MAX_LENGTH = 1024
@@ -194,7 +194,7 @@ class LenientReader {
   #namesIn (segment: string): readonly string[] | null {
     let names = this.#names.get(segment)
     if (names === undefined) {
-      names = namesIn(fold(segment), MAX_ODD + 1)
+      names = namesIn(foldUnicode(segment), MAX_ODD + 1)
       this.#names.set(segment, names)
     }
     return names

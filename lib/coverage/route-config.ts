@@ -1,6 +1,6 @@
 /** What a route itself asks for: `config.cfAccess`. */
 import { OptionsInvalidError } from '../errors.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy/policy.js'
+import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from '../policy/policy.js'
 import { describe } from '../util/option-readers.js'
 
 /**
@@ -15,7 +15,7 @@ export type CfAccessRouteConfig = boolean | CfAccessPolicy
 export interface RouteConfig {
   readonly optsOut: boolean
   readonly asks: boolean
-  readonly policy: Decide | null
+  readonly policy: CompiledPolicy | null
 }
 
 const SILENT: RouteConfig = { optsOut: false, asks: false, policy: null }

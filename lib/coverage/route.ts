@@ -1,7 +1,7 @@
 /** A route as its registrations see it, and what a single request for it has to satisfy. */
 import type { FastifyRequest } from 'fastify'
 import { NotRegisteredError } from '../errors.js'
-import type { Decide } from '../policy/policy.js'
+import type { CompiledPolicy } from '../policy/policy.js'
 import { matchDepth, type Registration } from '../registration.js'
 import { possiblePaths } from './possible-paths.js'
 import { isLiteral, patternMatcher } from './prefix.js'
@@ -10,7 +10,7 @@ import type { RouteConfig } from './route-config.js'
 /** What a request has to satisfy: every one of these registrations, and the route's own policy with each. */
 export interface Requirement {
   readonly registrations: readonly Registration[]
-  readonly policy: Decide | null
+  readonly policy: CompiledPolicy | null
 }
 
 /** All that does not depend on the single request. */
@@ -18,7 +18,7 @@ export interface Route {
   /** The requirement of every request whose target has one meaning to the router; `null` where each target counts. */
   readonly fixed: Requirement | null
   readonly selections: readonly Selection[]
-  readonly policy: Decide | null
+  readonly policy: CompiledPolicy | null
 }
 
 /** How the registrations are found that must admit a request. */
@@ -83,7 +83,7 @@ export function nearestOf ([first, second]: readonly Registration[]): Registrati
   return first
 }
 
-function toRoute (selections: readonly Selection[], pattern: string | undefined, policy: Decide | null): Route {
+function toRoute (selections: readonly Selection[], pattern: string | undefined, policy: CompiledPolicy | null): Route {
   const isOnePath = pattern !== undefined && isLiteral(pattern)
   const isFixed = isOnePath || selections.every(coversWholeScope)
   const registrations = unique(selections.flatMap(({ optsOut, fallback }) => optsOut === null ? fallback : NONE))

@@ -4,8 +4,8 @@ import { RESERVED_PATH } from '../access/protocol.js'
 import { possiblePaths } from '../coverage/possible-paths.js'
 import { prefixOf, type Prefix } from '../coverage/prefix.js'
 import { OptionsInvalidError } from '../errors.js'
-import { compilePolicy, type CfAccessPolicy, type Decide } from '../policy/policy.js'
-import { describe, readMembers, refuse } from '../util/option-readers.js'
+import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from '../policy/policy.js'
+import { describe, readMembers, throwInvalidOption } from '../util/option-readers.js'
 
 /** An application: a path and what is below it. */
 export interface AccessApplication {
@@ -23,7 +23,7 @@ export interface Application {
   readonly path: string
   readonly audience: string
   readonly name: string
-  readonly decide: Decide | null
+  readonly decide: CompiledPolicy | null
 }
 
 const MEMBERS = ['path', 'audience', 'policy', 'name']
@@ -68,7 +68,7 @@ export class Applications {
 /** @throws {OptionsInvalidError} with a sentence that names the application's member, what it is and what it takes */
 export function readApplications (value: unknown): Applications {
   if (!Array.isArray(value) || value.length === 0) {
-    return refuse('applications', value, 'a list of applications such as { path: "/admin", policy: { include: { group: "admins" } } }')
+    return throwInvalidOption('applications', value, 'a list of applications such as { path: "/admin", policy: { include: { group: "admins" } } }')
   }
   const list = value.map((application, i) => readApplication(application, `applications[${i}]`))
   const paths = list.map(({ path }) => prefixOf(path).path)

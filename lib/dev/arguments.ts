@@ -4,7 +4,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
 import { faults } from '../testing/faults.js'
 import { isObject } from '../util/is-object.js'
-import { describe, refuseUnknownNames } from '../util/option-readers.js'
+import { describe, rejectUnknownNames } from '../util/option-readers.js'
 import type { AccessEdgeOptions } from './options.js'
 
 const KINDS = Object.keys(faults).join(', ').replace(/(.{1,60})(?: |$)/g, `${' '.repeat(31)}$1\n`).trimEnd()
@@ -68,7 +68,7 @@ function parse (args: readonly string[]) {
     return parseArgs({ args: args.flatMap(nameOutage), options: FLAGS, allowPositionals: true })
   } catch (error) {
     const [, stranger] = /^Unknown option '(--[^']+)'/.exec((error as Error).message) ?? []
-    if (stranger !== undefined) refuseUnknownNames([stranger], Object.keys(FLAGS).map(name => `--${name}`), '')
+    if (stranger !== undefined) rejectUnknownNames([stranger], Object.keys(FLAGS).map(name => `--${name}`), '')
     throw new OptionsInvalidError(`${(error as Error).message}. See --help.`)
   }
 }

@@ -8,7 +8,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { OptionsInvalidError } from '../errors.js'
 import { Endpoints, type Endpoint, type Outage } from '../testing/endpoints.js'
 import { Issuer } from '../testing/issuer.js'
-import { KeyPair } from '../testing/keys.js'
+import { SigningKeys } from '../testing/keys.js'
 import { accessRoutes } from './access-routes.js'
 import type { AccessApplication } from './applications.js'
 import { Gate } from './gate.js'
@@ -22,7 +22,7 @@ interface Parts {
   readonly server: Server
   readonly issuer: Issuer
   readonly endpoints: Endpoints
-  readonly keys: KeyPair
+  readonly keys: SigningKeys
   readonly settings: EdgeSettings
 }
 
@@ -36,7 +36,7 @@ export class AccessEdge {
   readonly #app: FastifyInstance
   readonly #server: Server
   readonly #endpoints: Endpoints
-  readonly #keys: KeyPair
+  readonly #keys: SigningKeys
   readonly #keyFile: string | null
   readonly #timer: NodeJS.Timeout | undefined
 
@@ -88,7 +88,7 @@ const LOOPBACK_HOST = /^(?:(?:[\w-]+\.)*localhost|127\.0\.0\.1)(?::\d{1,5})?$/i
 export async function createAccessEdge (options: AccessEdgeOptions): Promise<AccessEdge> {
   const settings = checkEdgeOptions(options)
   const httpProxy = await importHttpProxy()
-  const keys = settings.keys === null ? await KeyPair.create() : await loadKeys(settings.keys)
+  const keys = settings.keys === null ? await SigningKeys.create() : await loadKeys(settings.keys)
   const server = await listen(settings.port)
   const issuer = new Issuer(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys)
   const sessions = new Sessions(issuer, settings.people, settings.session)

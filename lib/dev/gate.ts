@@ -5,21 +5,21 @@ import { decodeJwt } from 'jose'
 import { EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import { readMachineDetails, readUserDetails } from '../identity/details.js'
-import { identify, type CfAccessIdentity, type Voucher } from '../identity/identity.js'
+import { identify, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
 import type { Issuer } from '../testing/issuer.js'
 import type { Application, Applications } from './applications.js'
 import { setSession } from './cookie.js'
 import { bytesOf, edgeHeaders } from './headers.js'
 import type { EdgeSettings } from './options.js'
 import type { People } from './people.js'
-import { askToLogIn, refuse, ReservedError, ServiceTokenError, UnreadableError } from './refusals.js'
+import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './refusals.js'
 import type { Sessions } from './sessions.js'
 
 /** Who a request comes from, with the token the application is to get. */
-interface Bearer {
+interface Caller {
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
-  readonly who: string
+  readonly label: string
 }
 
 export class Gate {
@@ -48,26 +48,26 @@ export class Gate {
     const bearer = this.#bearer(request, reply, application)
     if (bearer === null) return askToLogIn(request, reply, application)
     const rule = await this.#ruleAgainst(bearer.token, application, request)
-    if (rule !== null) return refuse(request, reply, application, bearer.who, rule)
+    if (rule !== null) return sendForbidden(request, reply, application, bearer.label, rule)
     edgeHeaders.set(request, bearer.headers)
     return undefined
   }
 
-  #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Bearer | null {
+  #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Caller | null {
     if (bringsServiceToken(request.headers)) return this.#service(request.headers, application)
     const session = this.#sessions.read(request.cookies[TOKEN_COOKIE])
     if (session === null) return null
     const own = this.#sessions.forApplication(session, application.audience)
     if (own !== session) setSession(reply, own)
     const { token, claims: { email } } = own
-    return { token, who: email, headers: { [TOKEN_HEADER]: token, [EMAIL_HEADER]: bytesOf(email) } }
+    return { token, label: email, headers: { [TOKEN_HEADER]: token, [EMAIL_HEADER]: bytesOf(email) } }
   }
 
   /** A cookie beside the pair is ignored, and an incomplete or repeated pair is none. */
-  #service ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders, { audience }: Application): Bearer {
+  #service ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders, { audience }: Application): Caller {
     if (secret === undefined || this.#services.get(String(clientId)) !== secret) throw new ServiceTokenError()
     const token = this.#issuer.serviceToken({ clientId: String(clientId), audience, expiresIn: this.#lifetime, issuedIn: 0 })
-    return { token, who: String(clientId), headers: { [TOKEN_HEADER]: token } }
+    return { token, label: String(clientId), headers: { [TOKEN_HEADER]: token } }
   }
 
   async #ruleAgainst (token: string, { decide }: Application, request: FastifyRequest): Promise<string | null> {
@@ -76,7 +76,7 @@ export class Gate {
   }
 
   /** Answers a policy's questions as get-identity would. */
-  readonly #voucher: Voucher = {
+  readonly #voucher: DetailsSource = {
     details: async (identity: CfAccessIdentity) => {
       const answer = this.#people.answerOf(identity.claims)
       return identity.kind === 'user'

@@ -2,25 +2,25 @@
 import { createPrivateKey, type JsonWebKey } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { OptionsInvalidError } from '../errors.js'
-import { KeyPair, signingKeyOf, type SigningKey } from '../testing/keys.js'
+import { SigningKeys, signingKeyOf, type SigningKey } from '../testing/keys.js'
 
 /**
  * The keys in the file, which is made where there is none.
  * @throws {OptionsInvalidError} when it cannot be read or written, can be read by other users, or holds anything else
  */
-export async function loadKeys (file: string): Promise<KeyPair> {
+export async function loadKeys (file: string): Promise<SigningKeys> {
   const text = await readText(file)
   if (text !== null) {
     await rejectSharedFile(file)
     return parse(text, file)
   }
-  const keys = await KeyPair.create()
+  const keys = await SigningKeys.create()
   await saveKeys(file, keys)
   return keys
 }
 
 /** @throws {OptionsInvalidError} when the file cannot be written */
-export async function saveKeys (file: string, { both }: KeyPair): Promise<void> {
+export async function saveKeys (file: string, { both }: SigningKeys): Promise<void> {
   const text = JSON.stringify({ keys: both.map(({ privateKey }) => privateKey.export({ format: 'jwk' })) }, null, 2)
   // Whole or not at all, for whoever reads it meanwhile.
   const draft = `${file}.${process.pid}`
@@ -51,10 +51,10 @@ async function rejectSharedFile (file: string): Promise<void> {
     `Option "keys" names ${file}, which is open to other users (mode ${mode}); run: chmod 600 ${file}`)
 }
 
-function parse (text: string, file: string): KeyPair {
+function parse (text: string, file: string): SigningKeys {
   try {
     const [current, previous] = (JSON.parse(text) as { keys: [JsonWebKey, JsonWebKey] }).keys
-    return new KeyPair(readKey(current), readKey(previous))
+    return new SigningKeys(readKey(current), readKey(previous))
   } catch {
     throw new OptionsInvalidError(`Option "keys" names ${file}, which does not hold keys of this stand-in; delete it, and new ones are made.`)
   }

@@ -3,7 +3,7 @@ import { OptionsInvalidError } from '../errors.js'
 import type { Outage } from '../testing/endpoints.js'
 import { faults } from '../testing/faults.js'
 import { DURATION_TAKES, readDuration } from '../util/duration.js'
-import { readMembers, readNumber, refuse, refuseUnknownNames } from '../util/option-readers.js'
+import { readMembers, readNumber, throwInvalidOption, rejectUnknownNames } from '../util/option-readers.js'
 import { readApplications, type AccessApplication, type Applications } from './applications.js'
 import { readPeople, type AccessPerson, type People } from './people.js'
 
@@ -76,7 +76,7 @@ export function checkEdgeOptions (options: object): EdgeSettings {
   if (process.env['NODE_ENV'] === 'production') {
     throw new OptionsInvalidError('This stands in for Cloudflare Access in development; it does not start with NODE_ENV=production.')
   }
-  refuseUnknownNames(Object.keys(options), NAMES, '')
+  rejectUnknownNames(Object.keys(options), NAMES, '')
   const given = new Map<string, unknown>(Object.entries({ ...DEFAULTS, ...options }))
   const to = readTarget(given.get('to'))
   const port = readPort(given.get('port'))
@@ -87,7 +87,7 @@ export function checkEdgeOptions (options: object): EdgeSettings {
     people: readPeople(given.get('people')),
     services: readServiceTokens(given.get('serviceTokens')),
     applications: readApplications(given.get('applications')),
-    session: readDuration(given.get('session')) ?? refuse('session', given.get('session'), DURATION_TAKES),
+    session: readDuration(given.get('session')) ?? throwInvalidOption('session', given.get('session'), DURATION_TAKES),
     rotate: readNumber(given, 'rotate', 0, 1, 86_400, 'seconds'),
     outage: given.has('outage') ? readOutage(given.get('outage')) : null,
     keys: given.has('keys') ? readFileName(given.get('keys')) : null
@@ -97,7 +97,7 @@ export function checkEdgeOptions (options: object): EdgeSettings {
 function readTarget (value: unknown): string {
   return typeof value === 'string' && ORIGIN.test(value) && URL.canParse(value)
     ? new URL(value).origin
-    : refuse('to', value, 'the address of your application without a path, such as "http://127.0.0.1:3000"')
+    : throwInvalidOption('to', value, 'the address of your application without a path, such as "http://127.0.0.1:3000"')
 }
 
 function isOwn (to: string, port: number): boolean {
@@ -108,18 +108,18 @@ function isOwn (to: string, port: number): boolean {
 function readPort (value: unknown): number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535
     ? value as number
-    : refuse('port', value, 'a port, or 0 for wherever there is room')
+    : throwInvalidOption('port', value, 'a port, or 0 for wherever there is room')
 }
 
 function readServiceTokens (value: unknown): Map<string, string> {
-  if (!Array.isArray(value)) return refuse('serviceTokens', value, 'a list of { clientId, clientSecret }')
+  if (!Array.isArray(value)) return throwInvalidOption('serviceTokens', value, 'a list of { clientId, clientSecret }')
   return new Map(value.map((token, i) => {
     const name = `serviceTokens[${i}]`
     const given = readMembers(token, name, ['clientId', 'clientSecret'], 'a service token { clientId, clientSecret }')
     const [clientId, clientSecret] = [given.get('clientId'), given.get('clientSecret')]
     return [
-      isWord(clientId) && clientId.endsWith('.access') ? clientId : refuse(`${name}.clientId`, clientId, 'a client ID, which ends in ".access"'),
-      isWord(clientSecret) ? clientSecret : refuse(`${name}.clientSecret`, clientSecret, 'text without blanks and commas')
+      isWord(clientId) && clientId.endsWith('.access') ? clientId : throwInvalidOption(`${name}.clientId`, clientId, 'a client ID, which ends in ".access"'),
+      isWord(clientSecret) ? clientSecret : throwInvalidOption(`${name}.clientSecret`, clientSecret, 'text without blanks and commas')
     ]
   }))
 }
@@ -132,9 +132,9 @@ function isWord (value: unknown): value is string {
 function readOutage (value: unknown): Outage {
   return typeof value === 'function' || (typeof value === 'string' && Object.hasOwn(faults, value))
     ? value as Outage
-    : refuse('outage', value, `one of ${Object.keys(faults).join(', ')}`)
+    : throwInvalidOption('outage', value, `one of ${Object.keys(faults).join(', ')}`)
 }
 
 function readFileName (value: unknown): string {
-  return typeof value === 'string' && value !== '' ? value : refuse('keys', value, 'the name of a file')
+  return typeof value === 'string' && value !== '' ? value : throwInvalidOption('keys', value, 'the name of a file')
 }

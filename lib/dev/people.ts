@@ -1,10 +1,10 @@
 /** Who can be signed in as, and what Access would know of them. */
 import { OptionsInvalidError } from '../errors.js'
 import { checkUserAnswer, readUserDetails } from '../identity/details.js'
-import { identityOf } from '../testing/get-identity.js'
+import { getIdentityResponse } from '../testing/get-identity.js'
 import type { Claims } from '../testing/tokens.js'
 import { isObject } from '../util/is-object.js'
-import { describe, readMembers, refuse } from '../util/option-readers.js'
+import { describe, readMembers, throwInvalidOption } from '../util/option-readers.js'
 
 /** A person one can be. */
 export interface AccessPerson {
@@ -46,7 +46,7 @@ export class People {
 
   /** What get-identity tells of whoever the claims speak of. */
   answerOf (claims: Claims): Claims {
-    return { ...identityOf(claims), ...this.knowledgeOf(claims) }
+    return { ...getIdentityResponse(claims), ...this.knowledgeOf(claims) }
   }
 
   /** The part of it that was configured. */
@@ -65,7 +65,7 @@ export function isEmail (value: unknown): value is string {
  * @throws {OptionsInvalidError} with a sentence that names the person's member, what it is and what it takes
  */
 export function readPeople (value: unknown): People {
-  if (!Array.isArray(value)) return refuse('people', value, 'a list of people such as { email: "a@acme.com", groups: ["admins"] }')
+  if (!Array.isArray(value)) return throwInvalidOption('people', value, 'a list of people such as { email: "a@acme.com", groups: ["admins"] }')
   const people = new People(value.map((person, i) => readPerson(person, `people[${i}]`)))
   const emails = people.list.map(({ email }) => email.toLowerCase())
   const repeated = emails.find((email, i) => emails.indexOf(email) !== i)

@@ -23,7 +23,7 @@ export function askToLogIn (request: FastifyRequest, reply: FastifyReply, { audi
 }
 
 /** @param rule the one of the application's policy that refuses */
-export function refuse (request: FastifyRequest, reply: FastifyReply, application: Application, who: string, rule: string): FastifyReply {
+export function sendForbidden (request: FastifyRequest, reply: FastifyReply, application: Application, who: string, rule: string): FastifyReply {
   reply.headers({ 'cache-control': 'no-store', 'cf-access-error': bytesOf(rule) })
   if (!isNavigation(request)) throw new ForbiddenError(application.path, rule)
   const login = loginFor(request.hostname, application.audience, localPath(request.originalUrl))

@@ -4,16 +4,16 @@ import { LRUCache } from 'lru-cache'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
-import { AnswerTooLargeError, explain, fetchBounded, type Answer, type Fetch } from '../util/fetch-bounded.js'
+import { AnswerTooLargeError, explain, fetchBounded, type Answer, type CfAccessFetch } from '../util/fetch-bounded.js'
 import { flatCopy } from '../util/flat-copy.js'
 import { isObject } from '../util/is-object.js'
 import { TaskQueue } from '../util/task-queue.js'
-import { TokenMap, type Kept } from '../util/token-map.js'
+import { TokenMap, type Entry } from '../util/token-map.js'
 import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
 import type { CfAccessIdentity } from './identity.js'
 
 /** How answers about identities are got and kept. */
-export interface DetailsSettings {
+export interface CfAccessDetailsOptions {
   /** Milliseconds an answer is remembered. */
   readonly maxAge: number
   /** Milliseconds one answer may take, its body included. */
@@ -46,10 +46,10 @@ const MAX_WAIT = 30_000
 const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]
 
 /** One registration's memory of what Access says of its tokens. Kept by token: two people may share an e-mail address in turn. */
-export class IdentityEndpoint {
+export class GetIdentityClient {
   readonly #url: string
-  readonly #fetch: Fetch
-  readonly #settings: DetailsSettings
+  readonly #fetch: CfAccessFetch
+  readonly #settings: CfAccessDetailsOptions
   readonly #known: TokenMap<Known>
   readonly #underway = new Map<string, Promise<Known>>()
   readonly #queue = new TaskQueue(() => this.#maxRequests())
@@ -57,11 +57,11 @@ export class IdentityEndpoint {
   /** The latest failure of the endpoint itself; `null` since it last answered. */
   #outage: Backoff | null = null
 
-  constructor (url: string, fetch: Fetch, settings: DetailsSettings) {
+  constructor (url: string, fetch: CfAccessFetch, settings: CfAccessDetailsOptions) {
     this.#url = url
     this.#fetch = fetch
     this.#settings = settings
-    this.#known = new TokenMap(new LRUCache<number, Kept<Known>>({ max: settings.max }))
+    this.#known = new TokenMap(new LRUCache<number, Entry<Known>>({ max: settings.max }))
     setMaxListeners(MAX_REQUESTS, this.#closing.signal) // each request listens to it
   }
 

@@ -5,7 +5,7 @@ import type { CfAccessClaims } from './claims.js'
 import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 
 /** Who verified a token, and can ask Access about it. */
-export interface Voucher {
+export interface DetailsSource {
   details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails>
 }
 
@@ -18,14 +18,14 @@ abstract class Identity<Details extends CfAccessDetails> {
   /** Milliseconds since the Unix epoch: the token's `exp`, without any tolerance. */
   readonly expiresAt: number
   readonly #token: string
-  readonly #voucher: Voucher
+  readonly #source: DetailsSource
 
-  constructor (claims: CfAccessClaims, token: string, voucher: Voucher) {
+  constructor (claims: CfAccessClaims, token: string, voucher: DetailsSource) {
     this.claims = claims
     this.issuedAt = claims.iat * 1000
     this.expiresAt = claims.exp * 1000
     this.#token = token
-    this.#voucher = voucher
+    this.#source = voucher
   }
 
   /**
@@ -35,7 +35,7 @@ abstract class Identity<Details extends CfAccessDetails> {
    * @see Cloudflare docs: Application token, User identity
    */
   async details (): Promise<Details> {
-    return await this.#voucher.details(this as unknown as CfAccessIdentity, this.#token) as Details
+    return await this.#source.details(this as unknown as CfAccessIdentity, this.#token) as Details
   }
 
   /**
@@ -47,8 +47,8 @@ abstract class Identity<Details extends CfAccessDetails> {
     return { 'Cf-Access-Token': this.#token }
   }
 
-  static isFrom (voucher: Voucher, value: unknown): value is CfAccessIdentity {
-    return typeof value === 'object' && value !== null && #voucher in value && value.#voucher === voucher
+  static isMadeBy (voucher: DetailsSource, value: unknown): value is CfAccessIdentity {
+    return typeof value === 'object' && value !== null && #source in value && value.#source === voucher
   }
 }
 
@@ -63,7 +63,7 @@ export class CfAccessUser extends Identity<CfAccessUserDetails> {
   /** Two letters, ISO 3166, where Access knows it. */
   readonly country?: string
 
-  constructor (claims: CfAccessClaims & { email: string }, token: string, voucher: Voucher) {
+  constructor (claims: CfAccessClaims & { email: string }, token: string, voucher: DetailsSource) {
     super(claims, token, voucher)
     this.email = claims.email
     this.subject = claims.sub
@@ -79,7 +79,7 @@ export class CfAccessService extends Identity<CfAccessMachineDetails> {
   /** The service token's client ID; it ends in `.access`. */
   readonly clientId: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: Voucher) {
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: DetailsSource) {
     super(claims, token, voucher)
     this.clientId = claims.common_name
     Object.freeze(this)
@@ -93,7 +93,7 @@ export class CfAccessCertificate extends Identity<CfAccessMachineDetails> {
   /** The certificate's common name. */
   readonly commonName: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: Voucher) {
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: DetailsSource) {
     super(claims, token, voucher)
     this.commonName = claims.common_name
     Object.freeze(this)
@@ -115,7 +115,7 @@ const COMMON_NAME = /^[^\p{Cc}]{1,320}$/u
  * @param voucher whoever verified them, and can ask Access about them
  * @throws {TokenInvalidError} when they speak of nobody, or of more than one kind: nobody is let in as "unknown".
  */
-export function identify (claims: CfAccessClaims, token: string, voucher: Voucher): CfAccessIdentity {
+export function identify (claims: CfAccessClaims, token: string, voucher: DetailsSource): CfAccessIdentity {
   if (!freezeDeep(claims, MAX_DEPTH)) throw new TokenInvalidError('identity')
   if (isUser(claims)) return new CfAccessUser(claims, token, voucher)
   if (!isMachine(claims)) throw new TokenInvalidError('identity')
@@ -125,7 +125,7 @@ export function identify (claims: CfAccessClaims, token: string, voucher: Vouche
 }
 
 /** Whether `value` is an identity that this verifier itself made. */
-export const isFrom = Identity.isFrom
+export const isMadeBy = Identity.isMadeBy
 
 function isUser (claims: CfAccessClaims): claims is CfAccessClaims & { email: string } {
   return claims.sub !== '' && isName(claims.email, NAME) &&

@@ -3,11 +3,11 @@ import type { CryptoKey } from 'jose'
 import { channels, type CfAccessRefresh } from '../channels.js'
 import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
-import { explain, fetchBounded, type Fetch } from '../util/fetch-bounded.js'
+import { explain, fetchBounded, type CfAccessFetch } from '../util/fetch-bounded.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
 /** How long keys are believed and how often they are asked for. All in milliseconds. */
-export interface KeyTimes {
+export interface CfAccessKeysOptions {
   /** Keys older than this are refreshed behind the requests' backs. */
   readonly maxAge: number
   /** Keys older than this are believed no longer. */
@@ -21,12 +21,12 @@ export interface KeyTimes {
 /** Where the keys come from. Equal sources share one key set. */
 export interface KeySource {
   readonly url: string
-  readonly fetch: Fetch
-  readonly times: KeyTimes
+  readonly fetch: CfAccessFetch
+  readonly times: CfAccessKeysOptions
 }
 
 /** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
-export interface KeyStatus {
+export interface CfAccessKeyStatus {
   /** `fresh`: younger than `maxAge`. `stale`: older, still believed. `unavailable`: none that may be believed. */
   readonly state: 'fresh' | 'stale' | 'unavailable'
   /** The `kid` of every key. */
@@ -92,12 +92,12 @@ export class KeySet {
    * @throws {KeysUnavailableError} when it cannot be told whether the team has such a key.
    * @throws {TokenInvalidError} when the team has none.
    */
-  async find (kid: string): Promise<CryptoKey> {
+  async getKey (kid: string): Promise<CryptoKey> {
     if (!this.trusted(Date.now())) {
       await this.#refreshing
       if (!this.trusted(Date.now())) throw this.#unavailable()
     }
-    if (!this.#keys.has(kid)) await this.#seek(kid)
+    if (!this.#keys.has(kid)) await this.#refreshForUnknownKid(kid)
     const published = this.#keys.get(kid)
     if (published !== undefined) return published.key
     throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
@@ -112,7 +112,7 @@ export class KeySet {
    * The state of the keys. Starts a refresh when they are old: an application that takes no requests until it
    * is ready would otherwise never fetch the keys it waits for.
    */
-  status (): KeyStatus {
+  status (): CfAccessKeyStatus {
     const now = Date.now()
     this.trusted(now)
     const age = Math.abs(now - this.#succeededAt)
@@ -127,12 +127,12 @@ export class KeySet {
     }
   }
 
-  observe (observer: KeyObserver): void {
+  subscribe (observer: KeyObserver): void {
     this.#observers.add(observer)
   }
 
   /** Ends the observer's use of the keys. With the last one a fetch under way ends too. */
-  leave (observer: KeyObserver): boolean {
+  unsubscribe (observer: KeyObserver): boolean {
     this.#observers.delete(observer)
     if (this.#observers.size > 0) return false
     this.#closing.abort(new Error('the application closed'))
@@ -140,7 +140,7 @@ export class KeySet {
   }
 
   /** Waits for the refresh that can bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
-  async #seek (kid: string): Promise<void> {
+  async #refreshForUnknownKid (kid: string): Promise<void> {
     await this.#refreshing
     if (this.#keys.has(kid)) return
     const now = Date.now()
@@ -202,19 +202,19 @@ function isSame (a: PublishedKeys, b: PublishedKeys): boolean {
   return a.size === b.size && [...a].every(([kid, { fingerprint }]) => b.get(kid)?.fingerprint === fingerprint)
 }
 
-const open = new Set<KeySet>()
+const sharedKeySets = new Set<KeySet>()
 
-/** The key set of this source, one for the whole process, until {@link leaveKeySet}. */
-export function joinKeySet (source: KeySource, observer: KeyObserver): KeySet {
-  const keySet = [...open].find(candidate => isSameSource(candidate.source, source)) ?? new KeySet(source)
-  open.add(keySet)
-  keySet.observe(observer)
+/** The key set of this source, one for the whole process, until {@link releaseKeySet}. */
+export function acquireKeySet (source: KeySource, observer: KeyObserver): KeySet {
+  const keySet = [...sharedKeySets].find(candidate => isSameSource(candidate.source, source)) ?? new KeySet(source)
+  sharedKeySets.add(keySet)
+  keySet.subscribe(observer)
   return keySet
 }
 
 /** Ends an observer's use of a key set; nobody's key set is closed and forgotten. */
-export function leaveKeySet (keySet: KeySet, observer: KeyObserver): void {
-  if (keySet.leave(observer)) open.delete(keySet)
+export function releaseKeySet (keySet: KeySet, observer: KeyObserver): void {
+  if (keySet.unsubscribe(observer)) sharedKeySets.delete(keySet)
 }
 
 function isSameSource (a: KeySource, b: KeySource): boolean {

@@ -4,7 +4,7 @@ import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '
 import type { CfAccessDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { readMembers } from '../util/option-readers.js'
-import { ASK, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'
+import { NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'
 
 /**
  * Who may come in, by one or more of these. Without `include` that is everybody verified: people,
@@ -30,10 +30,10 @@ export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyReq
 export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
 
 /** Names the rule that refuses, or `null` to let in. */
-export type Decide = (identity: CfAccessIdentity, request: FastifyRequest) => string | null | Promise<string | null>
+export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => string | null | Promise<string | null>
 
 /** The selector that refuses, `null` when none does, or `ASK` when that hangs on the details. */
-type Verdict = string | null | typeof ASK
+type Verdict = string | null | typeof NEEDS_DETAILS
 type Rule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Verdict
 
 const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) => Rule>> = {
@@ -47,23 +47,23 @@ const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) =>
  * @param name what the policy is called where it was written, for the error
  * @throws {OptionsInvalidError} for anything that is no policy: nothing is ever read as "allow all".
  */
-export function compilePolicy (policy: unknown, name: string): Decide {
+export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
   if (typeof policy === 'function') return compilePredicate(policy as CfAccessPredicate)
   const given = readMembers(policy, name, Object.keys(RULES), 'a policy { include, require, exclude } or a function')
   const rules = Object.keys(RULES).filter(rule => given.has(rule))
     .map(rule => RULES[rule]!(compileSelectors(given.get(rule), `${name}.${rule}`)))
   return identity => {
-    const verdict = judge(rules, identity, null)
-    return verdict === ASK ? judgeByDetails(rules, identity) : verdict
+    const verdict = evaluate(rules, identity, null)
+    return verdict === NEEDS_DETAILS ? evaluateWithDetails(rules, identity) : verdict
   }
 }
 
 /** Access is asked only where nothing else decides. */
-async function judgeByDetails (rules: readonly Rule[], identity: CfAccessIdentity): Promise<string | null> {
-  return judge(rules, identity, await identity.details()) as string | null
+async function evaluateWithDetails (rules: readonly Rule[], identity: CfAccessIdentity): Promise<string | null> {
+  return evaluate(rules, identity, await identity.details()) as string | null
 }
 
-function judge (rules: readonly Rule[], identity: CfAccessIdentity, details: CfAccessDetails | null): Verdict {
+function evaluate (rules: readonly Rule[], identity: CfAccessIdentity, details: CfAccessDetails | null): Verdict {
   let verdict: Verdict = null
   for (const rule of rules) {
     const own = rule(identity, details)
@@ -79,7 +79,7 @@ function includeAny (selectors: readonly CompiledSelector[]): Rule {
     for (const { match } of selectors) {
       const matches = match(identity, details)
       if (matches === true) return null
-      if (matches === ASK) verdict = ASK
+      if (matches === NEEDS_DETAILS) verdict = NEEDS_DETAILS
     }
     return verdict
   }
@@ -91,14 +91,14 @@ function holdEach (selectors: readonly CompiledSelector[], rule: string, wanted:
     let verdict: Verdict = null
     for (const { match, refusal } of refusals) {
       const matches = match(identity, details)
-      if (matches === ASK) verdict = ASK
+      if (matches === NEEDS_DETAILS) verdict = NEEDS_DETAILS
       else if (matches !== wanted) return refusal
     }
     return verdict
   }
 }
 
-function compilePredicate (predicate: CfAccessPredicate): Decide {
+function compilePredicate (predicate: CfAccessPredicate): CompiledPolicy {
   const read = (allowed: unknown): string | null => allowed === true ? null : 'predicate'
   return (identity, request) => {
     try {

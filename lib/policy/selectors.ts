@@ -70,10 +70,10 @@ export type CfAccessSelectors = AtLeastOne<{
 }>
 
 /** Only the identity's details can tell. */
-export const ASK = Symbol('ask')
+export const NEEDS_DETAILS = Symbol('ask')
 
 /** `undefined`: cannot be answered for this identity. */
-export type Match = boolean | undefined | typeof ASK
+export type Match = boolean | undefined | typeof NEEDS_DETAILS
 
 export interface CompiledSelector {
   /** As a refusal names it. */
@@ -222,7 +222,7 @@ function isScalar (value: unknown): value is Scalar {
 function askingPeople<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
   return (identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match => {
     if (identity.kind !== 'user') return false
-    return details === null ? ASK : match(details as CfAccessUserDetails, values)
+    return details === null ? NEEDS_DETAILS : match(details as CfAccessUserDetails, values)
   }
 }
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { faults, type FaultyAnswer } from './faults.js'
-import { identityOf } from './get-identity.js'
+import { getIdentityResponse } from './get-identity.js'
 import { readOwnToken, type Issuer } from './issuer.js'
 import type { Claims } from './tokens.js'
 
@@ -13,16 +13,16 @@ export type Outage = keyof typeof faults | FaultyAnswer
 export type Endpoint = 'certs' | 'get-identity'
 
 /** What get-identity tells beside its defaults about the bearer of a token; `null` when the session has ended. */
-export type Knowledge = (token: string, claims: Claims) => Claims | null
+export type IdentityLookup = (token: string, claims: Claims) => Claims | null
 
 const COOKIE = new RegExp(`(?:^|; )${TOKEN_COOKIE}=([^;]*)`)
 
 export class Endpoints {
   readonly #issuer: Issuer
-  readonly #knowledge: Knowledge
+  readonly #knowledge: IdentityLookup
   readonly #faults = new Map<Endpoint, FaultyAnswer>()
 
-  constructor (issuer: Issuer, knowledge: Knowledge) {
+  constructor (issuer: Issuer, knowledge: IdentityLookup) {
     this.#issuer = issuer
     this.#knowledge = knowledge
   }
@@ -48,7 +48,7 @@ export class Endpoints {
     const claims = readOwnToken(token, this.#issuer.certs.keys)
     const known = claims && this.#knowledge(token, claims)
     if (claims === null || known === null) return { status: 400, body: { err: 'unable to find app token' } }
-    return { status: 200, body: { ...identityOf(claims), ...known } }
+    return { status: 200, body: { ...getIdentityResponse(claims), ...known } }
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Claims } from './tokens.js'
 
 /** The answer about whoever the claims speak of. */
-export function identityOf (claims: Claims): Claims {
+export function getIdentityResponse (claims: Claims): Claims {
   return claims['sub'] === '' ? machineOf(claims) : personOf(claims)
 }
 

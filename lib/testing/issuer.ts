@@ -1,6 +1,6 @@
 /** A team's name and keys, and the tokens it signs with them. */
 import { createPublicKey, verify } from 'node:crypto'
-import type { KeyPair } from './keys.js'
+import type { SigningKeys } from './keys.js'
 import {
   matchClaims, metaClaims, orgClaims, serviceClaims, signToken, userClaims,
   type CertificateTokenOptions, type Claims, type Json, type ServiceTokenOptions, type TokenOptions, type UserTokenOptions
@@ -9,9 +9,9 @@ import {
 export class Issuer {
   /** The team's address, which is the issuer its tokens name. */
   readonly domain: string
-  readonly #keys: KeyPair
+  readonly #keys: SigningKeys
 
-  constructor (domain: string, keys: KeyPair) {
+  constructor (domain: string, keys: SigningKeys) {
     this.domain = domain
     this.#keys = keys
   }

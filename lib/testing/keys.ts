@@ -17,24 +17,24 @@ export async function createSigningKey (): Promise<SigningKey> {
 }
 
 /** A team's two keys: the one that signs, and the one before it, whose tokens are good still. */
-export class KeyPair {
-  #keys: readonly [current: SigningKey, previous: SigningKey]
+export class SigningKeys {
+  #pair: readonly [current: SigningKey, previous: SigningKey]
 
   constructor (current: SigningKey, previous: SigningKey) {
-    this.#keys = [current, previous]
+    this.#pair = [current, previous]
   }
 
-  static async create (): Promise<KeyPair> {
-    return new KeyPair(...await Promise.all([createSigningKey(), createSigningKey()]))
+  static async create (): Promise<SigningKeys> {
+    return new SigningKeys(...await Promise.all([createSigningKey(), createSigningKey()]))
   }
 
   get both (): readonly [current: SigningKey, previous: SigningKey] {
-    return this.#keys
+    return this.#pair
   }
 
   /** A new one takes the current one's place, and that the previous one's. */
   async rotate (): Promise<void> {
-    this.#keys = [await createSigningKey(), this.#keys[0]]
+    this.#pair = [await createSigningKey(), this.#pair[0]]
   }
 }
 

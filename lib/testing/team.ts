@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { ACCESS_PATH } from '../access/protocol.js'
 import { Endpoints, isEndpoint, type Endpoint, type Outage } from './endpoints.js'
 import { Issuer } from './issuer.js'
-import { KeyPair } from './keys.js'
+import { SigningKeys } from './keys.js'
 import type { Claims, ServiceTokenOptions, TokenOptions, UserTokenOptions } from './tokens.js'
 
 const ENDPOINTS = `${ACCESS_PATH}/`
@@ -33,7 +33,7 @@ export class AccessTeam extends Issuer {
   readonly #identities = new Map<string, Claims>()
   readonly #revoked = new Set<string>()
 
-  constructor (server: Server, keys: KeyPair) {
+  constructor (server: Server, keys: SigningKeys) {
     super(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys)
     this.#server = server
     server.on('request', (request, response) => this.#answer(request, response))
@@ -92,7 +92,7 @@ export interface AccessTeamOptions {
 
 /** Starts a team of its own, with two fresh RSA keys as a real one has. */
 export async function createAccessTeam ({ port = 0 }: AccessTeamOptions = {}): Promise<AccessTeam> {
-  const keys = await KeyPair.create()
+  const keys = await SigningKeys.create()
   const server = createServer()
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')

@@ -1,13 +1,13 @@
 /** Verified tokens remembered, so that a token costs one verification and then next to nothing. */
 import { LRUCache } from 'lru-cache'
 import type { CfAccessIdentity } from '../identity/identity.js'
-import { TokenMap, type Kept } from '../util/token-map.js'
+import { TokenMap, type Entry } from '../util/token-map.js'
 
 /** What is remembered of a verified token. */
 export interface CachedToken {
   readonly identity: CfAccessIdentity
   /** Milliseconds since the Unix epoch. */
-  readonly goodUntil: number
+  readonly expiresAt: number
   /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
   confirmedAt: number
 }
@@ -21,21 +21,21 @@ export class TokenCache {
 
   /** @param max how many tokens are kept at most */
   constructor (max: number) {
-    this.#entries = new TokenMap(new LRUCache<number, Kept<CachedToken>>({ max }))
+    this.#entries = new TokenMap(new LRUCache<number, Entry<CachedToken>>({ max }))
   }
 
   /** What this token was verified to, while it is good. */
   get (token: string, now: number): CachedToken | undefined {
     const entry = this.#entries.get(token)
     if (entry === undefined) return undefined
-    if (now < entry.goodUntil) return entry
+    if (now < entry.expiresAt) return entry
     this.delete(token)
     return undefined
   }
 
   /** @param token a flat string: one that was cut from a header would keep the whole header in memory */
   set (token: string, identity: CfAccessIdentity, goodUntil: number): void {
-    if (token.length <= MAX_TOKEN_LENGTH) this.#entries.set(token, { identity, goodUntil, confirmedAt: -Infinity })
+    if (token.length <= MAX_TOKEN_LENGTH) this.#entries.set(token, { identity, expiresAt: goodUntil, confirmedAt: -Infinity })
   }
 
   /** Notes when Access confirmed a token, for as long as the token is remembered. */

@@ -28,16 +28,16 @@ type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf
  */
 export function checkClaims (claims: Claims, rules: ClaimRules, now: number): number {
   if (claims['iss'] !== rules.issuer) throw new TokenInvalidError('issuer')
-  if (!isFor(claims['aud'], rules.audience)) throw new TokenInvalidError('audience')
+  if (!matchesAudience(claims['aud'], rules.audience)) throw new TokenInvalidError('audience')
   if (claims['type'] !== 'app') throw new TokenInvalidError('type')
   if (typeof claims['sub'] !== 'string') throw new TokenInvalidError('identity')
-  if (!hasTimes(claims) || !hasBegun(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
-  const end = goodUntil(claims, rules)
+  if (!hasTimes(claims) || !isActive(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
+  const end = expiryOf(claims, rules)
   if (now >= end) throw new TokenExpiredError(claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age')
   return end
 }
 
-function isFor (aud: unknown, audience: readonly string[]): boolean {
+function matchesAudience (aud: unknown, audience: readonly string[]): boolean {
   if (typeof aud === 'string') return audience.includes(aud)
   return Array.isArray(aud) && aud.every(tag => typeof tag === 'string') && aud.some(tag => audience.includes(tag))
 }
@@ -52,11 +52,11 @@ function isTime (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-function hasBegun (times: Times, latest: number): boolean {
+function isActive (times: Times, latest: number): boolean {
   return times.iat <= latest && (times.nbf === undefined || times.nbf <= latest)
 }
 
 /** Until when a token of these times is good, in milliseconds since the Unix epoch, tolerance included. */
-export function goodUntil ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules): number {
+export function expiryOf ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules): number {
   return (Math.min(exp, iat + maxTokenAge) + clockTolerance) * 1000
 }

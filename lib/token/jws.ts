@@ -7,7 +7,7 @@ import { isKid } from '../util/kid.js'
 export interface UnverifiedJws {
   readonly kid: string
   readonly payload: Readonly<Record<string, unknown>>
-  /** As it came, its spelling not checked yet: {@link readBytes}. */
+  /** As it came, its spelling not checked yet: {@link decodeCanonical}. */
   readonly signature: string
 }
 
@@ -28,7 +28,7 @@ let passed = { header: '', kid: '' }
  * Reads a compact JWS that could be one of Access's: RS256, with a `kid`, its payload a JSON object.
  * @throws {TokenInvalidError} for anything else.
  */
-export function readJws (token: string): UnverifiedJws {
+export function parseUnverifiedJws (token: string): UnverifiedJws {
   if (token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
   const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
   if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
@@ -57,7 +57,7 @@ function readJsonObject (part: string): Readonly<Record<string, unknown>> {
 }
 
 function parseJson (part: string): unknown {
-  const bytes = readBytes(part)
+  const bytes = decodeCanonical(part)
   try {
     return JSON.parse(utf8.decode(bytes))
   } catch {
@@ -69,7 +69,7 @@ function parseJson (part: string): unknown {
  * Decodes canonical base64url alone: blanks, padding or stray last bits would give one token many spellings.
  * @throws {TokenInvalidError} for anything else.
  */
-export function readBytes (part: string): Buffer {
+export function decodeCanonical (part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url')
   if (bytes.toString('base64url') !== part) throw new TokenInvalidError('malformed')
   return bytes

@@ -4,14 +4,14 @@ import { channels } from '../channels.js'
 import { TokenInvalidError } from '../errors.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import type { CfAccessDetails } from '../identity/details.js'
-import type { IdentityEndpoint } from '../identity/get-identity.js'
-import { identify, isFrom, type CfAccessIdentity, type Voucher } from '../identity/identity.js'
+import type { GetIdentityClient } from '../identity/get-identity.js'
+import { identify, isMadeBy, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
 import type { KeySet } from '../keys/key-set.js'
 import { flatCopy } from '../util/flat-copy.js'
 import { TokenMap } from '../util/token-map.js'
 import { TokenCache, type CachedToken } from './cache.js'
-import { checkClaims, goodUntil, type ClaimRules } from './check-claims.js'
-import { readBytes, readJws, type UnverifiedJws } from './jws.js'
+import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
+import { decodeCanonical, parseUnverifiedJws, type UnverifiedJws } from './jws.js'
 import { observed } from './observed.js'
 
 /** How a registration's tokens are verified. */
@@ -23,16 +23,16 @@ export interface VerifierSettings extends ClaimRules {
 }
 
 /** Verifies tokens by one registration's rules. What it remembers is never asked by another's. */
-export class Verifier implements Voucher {
+export class Verifier implements DetailsSource {
   readonly #rules: ClaimRules
   readonly #keySet: KeySet
-  readonly #endpoint: IdentityEndpoint
+  readonly #endpoint: GetIdentityClient
   readonly #recheck: number
   readonly #cache: TokenCache | null
   readonly #underway = new TokenMap<Promise<CfAccessIdentity>>(new Map())
   #version = 0
 
-  constructor (settings: VerifierSettings, keySet: KeySet, endpoint: IdentityEndpoint) {
+  constructor (settings: VerifierSettings, keySet: KeySet, endpoint: GetIdentityClient) {
     this.#rules = settings
     this.#keySet = keySet
     this.#endpoint = endpoint
@@ -54,8 +54,8 @@ export class Verifier implements Voucher {
   }
 
   /** Whether this verifier made that identity. */
-  madeOf (value: unknown): value is CfAccessIdentity {
-    return isFrom(this, value)
+  made (value: unknown): value is CfAccessIdentity {
+    return isMadeBy(this, value)
   }
 
   #answer (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
@@ -82,7 +82,7 @@ export class Verifier implements Voucher {
   /** What Access says of a token is kept with the token: when it confirmed it, or no more of it once it does not accept it. */
   async #ask (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
     try {
-      const { at, details } = await this.#endpoint.ask(identity, token, goodUntil(identity.claims, this.#rules), maxAge)
+      const { at, details } = await this.#endpoint.ask(identity, token, expiryOf(identity.claims, this.#rules), maxAge)
       this.#cache?.confirm(token, at)
       return details
     } catch (error) {
@@ -113,18 +113,18 @@ export class Verifier implements Voucher {
   #verifyOnce (token: string, now: number): Promise<CfAccessIdentity> {
     const underway = this.#underway.get(token)
     if (underway !== undefined) return underway
-    const jws = readJws(token)
+    const jws = parseUnverifiedJws(token)
     // What its claims tell against a token costs no signature check, nor a question for keys.
     checkClaims(jws.payload, this.#rules, now)
     // In one spelling only. Checked here, since most tokens that are refused are refused by their claims.
-    readBytes(jws.signature)
+    decodeCanonical(jws.signature)
     const verified = this.#verify(token, jws).finally(() => this.#underway.delete(token))
     this.#underway.set(token, verified)
     return verified
   }
 
   async #verify (token: string, { kid, payload }: UnverifiedJws): Promise<CfAccessIdentity> {
-    const key = await this.#keySet.find(kid)
+    const key = await this.#keySet.getKey(kid)
     const version = this.#keySet.version
     await verifySignature(token, key)
     // Once more, since waiting for keys may have taken longer than the token had left.

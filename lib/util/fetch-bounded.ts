@@ -1,10 +1,10 @@
 /** One question to the team's domain: bounded in time and size, and never led elsewhere. */
 
 /** The part of the `fetch` standard that is used here. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+export type CfAccessFetch = (url: string, init: RequestInit) => Promise<Response>
 
 export interface FetchBounds {
-  readonly fetch: Fetch
+  readonly fetch: CfAccessFetch
   /** Milliseconds for the whole answer, its body included. */
   readonly timeout: number
   /** Ends the question early. */
@@ -43,7 +43,7 @@ export async function fetchBounded (url: string, headers: Record<string, string>
   }
 }
 
-async function ask (fetch: Fetch, url: string, init: RequestInit & { signal: AbortSignal }): Promise<Answer> {
+async function ask (fetch: CfAccessFetch, url: string, init: RequestInit & { signal: AbortSignal }): Promise<Answer> {
   const response = await fetch(url, { method: 'GET', ...init })
   // With `redirect: 'manual'` a redirect comes back as itself; a fetch that follows all the same tells so here.
   if (response.redirected) throw new Error('the answer was redirected')

@@ -11,15 +11,15 @@ export function describe (value: unknown): string {
 }
 
 /**
- * @param owner what the names belong to; the empty string for the plugin's own options
+ * @param path what the names belong to; the empty string for the plugin's own options
  * @throws {OptionsInvalidError} for the first name that is not known, with the known one nearest to it.
  */
-export function refuseUnknownNames (names: readonly string[], known: readonly string[], owner: string): void {
+export function rejectUnknownNames (names: readonly string[], known: readonly string[], path: string): void {
   const stranger = names.find(name => !known.includes(name))
   if (stranger === undefined) return
   const nearest = nearestName(stranger, known)
   const hint = nearest === null ? `the known ones are ${known.join(', ')}` : `did you mean "${nearest}"?`
-  throw new OptionsInvalidError(`${owner === '' ? 'Option' : `In ${owner},`} "${stranger}" is not known; ${hint}`)
+  throw new OptionsInvalidError(`${path === '' ? 'Option' : `In ${path},`} "${stranger}" is not known; ${hint}`)
 }
 
 /**
@@ -27,17 +27,17 @@ export function refuseUnknownNames (names: readonly string[], known: readonly st
  * @param known the names it may have; `null` for any
  * @throws {OptionsInvalidError} for anything else.
  */
-export function readMembers (value: unknown, name: string, known: readonly string[] | null, takes: string): Map<string, unknown> {
+export function readMembers (value: unknown, name: string, known: readonly string[] | null, expected: string): Map<string, unknown> {
   if (!isObject(value) || Object.keys(value).length === 0) {
-    throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
+    throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${expected}.`)
   }
-  if (known !== null) refuseUnknownNames(Object.keys(value), known, name)
+  if (known !== null) rejectUnknownNames(Object.keys(value), known, name)
   return new Map(Object.entries(value))
 }
 
 /** @throws {OptionsInvalidError} always. */
-export function refuse (name: string, value: unknown, takes: string): never {
-  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${takes}.`)
+export function throwInvalidOption (name: string, value: unknown, expected: string): never {
+  throw new OptionsInvalidError(`Option "${name}" is ${describe(value)}; it takes ${expected}.`)
 }
 
 /**
@@ -45,11 +45,11 @@ export function refuse (name: string, value: unknown, takes: string): never {
  * @throws {OptionsInvalidError} for anything else.
  */
 export function readNumber (
-  given: ReadonlyMap<string, unknown>, name: string, otherwise: number, least: number, most: number, unit: string, owner = ''
+  input: ReadonlyMap<string, unknown>, name: string, fallback: number, min: number, max: number, unit: string, path = ''
 ): number {
-  if (!given.has(name)) return otherwise
-  const value = given.get(name)
-  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+  if (!input.has(name)) return fallback
+  const value = input.get(name)
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max
     ? value as number
-    : refuse(owner + name, value, `a whole number of ${unit} from ${least} to ${most}`)
+    : throwInvalidOption(path + name, value, `a whole number of ${unit} from ${min} to ${max}`)
 }

@@ -1,15 +1,15 @@
 /** Values by token, found without hashing the whole of it. */
 
 /** A token and what is kept for it. */
-export interface Kept<Value> {
+export interface Entry<Value> {
   readonly token: string
   readonly value: Value
 }
 
 /** Where the kept things are, by mark: a `Map`, or an LRU that bounds them. */
-export interface Places<Value> {
-  get (mark: number): Kept<Value> | undefined
-  set (mark: number, kept: Kept<Value>): unknown
+export interface Store<Value> {
+  get (mark: number): Entry<Value> | undefined
+  set (mark: number, kept: Entry<Value>): unknown
   delete (mark: number): unknown
   clear (): void
 }
@@ -22,28 +22,28 @@ export interface Places<Value> {
  * two tokens that end alike the later one takes the place, and the other is verified again.
  */
 export class TokenMap<Value> {
-  readonly #places: Places<Value>
+  readonly #store: Store<Value>
 
-  constructor (places: Places<Value>) {
-    this.#places = places
+  constructor (places: Store<Value>) {
+    this.#store = places
   }
 
   get (token: string): Value | undefined {
-    const kept = this.#places.get(markOf(token))
+    const kept = this.#store.get(suffixHash(token))
     return kept !== undefined && kept.token === token ? kept.value : undefined
   }
 
   set (token: string, value: Value): void {
-    this.#places.set(markOf(token), { token, value })
+    this.#store.set(suffixHash(token), { token, value })
   }
 
   delete (token: string): void {
-    const mark = markOf(token)
-    if (this.#places.get(mark)?.token === token) this.#places.delete(mark)
+    const mark = suffixHash(token)
+    if (this.#store.get(mark)?.token === token) this.#store.delete(mark)
   }
 
   clear (): void {
-    this.#places.clear()
+    this.#store.clear()
   }
 }
 
@@ -51,7 +51,7 @@ export class TokenMap<Value> {
 const MARK_LENGTH = 8
 
 /** A whole number that JavaScript keeps without allocating. The very last character is left out: it has but two bits. */
-function markOf (token: string): number {
+function suffixHash (token: string): number {
   const end = token.length - 1
   let mark = 0
   for (let i = Math.max(0, end - MARK_LENGTH); i < end; i++) mark = (Math.imul(mark, 67) + token.charCodeAt(i)) | 0
