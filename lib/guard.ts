@@ -5,6 +5,7 @@ import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
 import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from './policy/policy.js'
 import type { Registration } from './registration.js'
+import { andThen, attempt, type MaybePromise } from './util/maybe-promise.js'
 
 /** A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. */
 export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
@@ -19,15 +20,9 @@ export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done:
  */
 export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
   // An `undefined` that was meant to be a policy must not turn into the absence of one.
-  const decide = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
+  const compiled = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
   const hook: CfAccessGuard = function cfAccessGuard (request, _reply, done) {
-    let registrations: readonly Registration[]
-    try {
-      registrations = registryOf(request.server).guardRequirementFor(request).registrations
-    } catch (error) {
-      return done(error as Error)
-    }
-    checkByAll(registrations, decide, request, done)
+    runAsHook(() => checkByAll(registryOf(request.server).guardRequirementFor(request).registrations, compiled, request), done)
   }
   guards.add(hook)
   return hook
@@ -40,63 +35,37 @@ export function isGuard (hook: unknown): boolean {
   return guards.has(hook as CfAccessGuard)
 }
 
+/** Admits when the check succeeds, at once when it needs nothing that is not there yet. */
+export function runAsHook (check: () => MaybePromise<void>, done: HookHandlerDoneFunction): void {
+  attempt(check, () => done(), error => done(error as Error))
+}
+
 function checkByAll (
-  [registration, ...others]: readonly Registration[], policy: CompiledPolicy | null,
-  request: FastifyRequest, done: HookHandlerDoneFunction
-): void {
-  if (registration === undefined) return done()
-  checkRequest(registration, policy, request, error => {
-    if (error !== undefined) return done(error)
-    checkByAll(others, policy, request, done)
-  })
+  [registration, ...others]: readonly Registration[], policy: CompiledPolicy | null, request: FastifyRequest
+): MaybePromise<void> {
+  if (registration === undefined) return undefined
+  return andThen(checkRequest(registration, policy, request), () => checkByAll(others, policy, request))
 }
 
 /**
- * Admits the request by one registration, at once when its token is cached, or ends with the reason not to.
- * A request that is not admitted keeps the identity that an earlier guard has set.
+ * Authenticates the request by one registration, then authorizes it by the registration's policy and by a further one.
+ * A request that is rejected keeps the identity that an earlier guard has set.
  */
 export function checkRequest (
-  registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest, done: HookHandlerDoneFunction
-): void {
-  let identity: CfAccessIdentity | Promise<CfAccessIdentity>
-  try {
-    identity = check(registration, policy, request)
-  } catch (error) {
-    return done(error as Error)
-  }
-  if (identity instanceof Promise) {
-    identity.then(known => admit(known, request, done), done)
-  } else {
-    admit(identity, request, done)
-  }
-}
-
-function admit (identity: CfAccessIdentity, request: FastifyRequest, done: HookHandlerDoneFunction): void {
-  request.cfAccess = identity
-  done()
-}
-
-function check (
   registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest
-): CfAccessIdentity | Promise<CfAccessIdentity> {
-  const identity = authenticate(registration, request)
-  return identity instanceof Promise
-    ? identity.then(known => authorize(known, registration, policy, request))
-    : authorize(identity, registration, policy, request)
+): MaybePromise<void> {
+  return andThen(authenticate(registration, request), identity =>
+    andThen(authorize(identity, registration.policy, request), () =>
+      andThen(authorize(identity, policy, request), () => { request.cfAccess = identity })))
 }
 
-function authenticate (
-  { verifier, readTokens }: Registration, request: FastifyRequest
-): CfAccessIdentity | Promise<CfAccessIdentity> {
+function authenticate ({ verifier, readTokens }: Registration, request: FastifyRequest): MaybePromise<CfAccessIdentity> {
   const earlier = request.cfAccess
   if (verifier.made(earlier)) return earlier
   const tokens = readTokens(request.headers)
   if (tokens.length === 0) throw new TokenMissingError('missing')
   if (tokens.length > 1) return firstVerified(tokens, verifier, earlier)
-  const identity = verifier.verify(tokens[0]!)
-  return identity instanceof Promise
-    ? identity.then(known => matchEarlier(known, earlier))
-    : matchEarlier(identity, earlier)
+  return andThen(verifier.verify(tokens[0]!), identity => matchEarlier(identity, earlier))
 }
 
 /** The first that verifies. When none does, the error that leaves most hope tells why. */
@@ -124,24 +93,10 @@ function matchEarlier (identity: CfAccessIdentity, earlier: CfAccessIdentity | n
   return identity
 }
 
-function authorize (
-  identity: CfAccessIdentity, registration: Registration, policy: CompiledPolicy | null, request: FastifyRequest
-): CfAccessIdentity | Promise<CfAccessIdentity> {
-  const rule = deniedBy(identity, registration.policy, policy, request)
-  return rule instanceof Promise ? rule.then(known => allow(identity, known)) : allow(identity, rule)
-}
-
-/** The rule of either policy that denies; the second policy is evaluated only when the first allows. */
-function deniedBy (
-  identity: CfAccessIdentity, first: CompiledPolicy | null, second: CompiledPolicy | null, request: FastifyRequest
-): string | null | Promise<string | null> {
-  const rule = first === null ? null : first(identity, request)
-  if (rule instanceof Promise) return rule.then(known => known ?? deniedBy(identity, second, null, request))
-  if (rule !== null || second === null) return rule
-  return deniedBy(identity, second, null, request)
-}
-
-function allow (identity: CfAccessIdentity, rule: string | null): CfAccessIdentity {
-  if (rule !== null) throw new ForbiddenError(rule)
-  return identity
+/** @throws {ForbiddenError} with the rule of the policy that denies */
+function authorize (identity: CfAccessIdentity, policy: CompiledPolicy | null, request: FastifyRequest): MaybePromise<void> {
+  if (policy === null) return undefined
+  return andThen(policy(identity, request), rule => {
+    if (rule !== null) throw new ForbiddenError(rule)
+  })
 }

@@ -10,7 +10,7 @@ import { registryOf, type RegistrationRegistry, type Requirement } from './cover
 import { compileRouteConfig, type CfAccessRouteConfig } from './coverage/route-config.js'
 import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
-import { checkRequest, guard, type CfAccessGuard } from './guard.js'
+import { checkRequest, guard, runAsHook, type CfAccessGuard } from './guard.js'
 import { GetIdentityClient } from './identity/get-identity.js'
 import type { CfAccessIdentity } from './identity/identity.js'
 import { acquireKeySet, releaseKeySet, type KeyObserver, type KeySet, type CfAccessKeyStatus } from './keys/key-set.js'
@@ -116,7 +116,7 @@ function onRequestFor (registration: Registration, registry: RegistrationRegistr
     const { registrations, policy } = requirement
     if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
     const { login } = registration
-    checkRequest(registration, policy, request, login === null ? done : orLogin(login, request, reply, done))
+    runAsHook(() => checkRequest(registration, policy, request), login === null ? done : orLogin(login, request, reply, done))
   }
 }
 

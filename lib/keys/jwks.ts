@@ -1,11 +1,13 @@
 /** A published JWK Set read into the keys that may sign tokens (RFC 7517). */
-import { importJWK, type CryptoKey, type JWK } from 'jose'
+import { KeyObject, type webcrypto } from 'node:crypto'
+import type { JWK } from 'jose'
+import { importJWK } from 'jose/key/import'
 import { isKid } from '../util/kid.js'
 
 export interface PublishedKey {
   /** Tells two keys of one `kid` apart. */
   readonly fingerprint: string
-  readonly key: CryptoKey
+  readonly key: KeyObject
 }
 
 export type PublishedKeys = ReadonlyMap<string, PublishedKey>
@@ -54,8 +56,8 @@ function parseJson (text: string): { keys?: unknown } | null {
 async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | null> {
   if (!isSigningKey(jwk) || !isStrong(jwk)) return null
   const { kid, n, e } = jwk
-  const key = await importJWK({ kty: 'RSA', n, e }, 'RS256') as CryptoKey
-  return { kid, fingerprint: `${n}.${e}`, key }
+  const key = await importJWK({ kty: 'RSA', n, e }, 'RS256') as webcrypto.CryptoKey
+  return { kid, fingerprint: `${n}.${e}`, key: KeyObject.from(key) }
 }
 
 function isSigningKey (value: unknown): value is RsaKey {

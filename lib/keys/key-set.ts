@@ -1,9 +1,10 @@
 /** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
-import type { CryptoKey } from 'jose'
+import type { KeyObject } from 'node:crypto'
 import { channels, type CfAccessRefresh } from '../channels.js'
 import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
 import { explain, fetchBounded, type CfAccessFetch } from '../util/fetch-bounded.js'
+import type { MaybePromise } from '../util/maybe-promise.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
 /** How long keys are believed and how often they are asked for. All in milliseconds. */
@@ -76,28 +77,35 @@ export class KeySet {
   }
 
   /**
-   * Whether the keys may be believed, starting a refresh in the background when they are old.
+   * Whether the keys can still be trusted: they were fetched within `maxStale`.
    * @param now milliseconds since the Unix epoch
    */
-  trusted (now: number): boolean {
-    // The distance, so that a clock set back cannot make keys young for ever.
-    const age = Math.abs(now - this.#succeededAt)
-    if (age < this.source.times.maxAge) return true
-    this.#refreshUnlessFailing(now)
-    return age < this.source.times.maxStale
+  isUsable (now: number): boolean {
+    return this.#age(now) < this.source.times.maxStale
   }
 
   /**
-   * The key a token names.
-   * @throws {KeysUnavailableError} when it cannot be told whether the team has such a key.
+   * Starts a refresh in the background when the keys are older than `maxAge` (stale-while-revalidate).
+   * @param now milliseconds since the Unix epoch
+   */
+  refreshIfStale (now: number): void {
+    if (this.#age(now) >= this.source.times.maxAge) this.#refreshUnlessFailing(now)
+  }
+
+  /** Gets the keys ready for {@link getKey}: at once when the key is there, else after a fetch that can bring it. */
+  prepare (kid: string): MaybePromise<void> {
+    const now = Date.now()
+    this.refreshIfStale(now)
+    return this.isUsable(now) && this.#keys.has(kid) ? undefined : this.#fetchFor(kid)
+  }
+
+  /**
+   * The key that a token names.
+   * @throws {KeysUnavailableError} when it is not known whether the team has such a key.
    * @throws {TokenInvalidError} when the team has none.
    */
-  async getKey (kid: string): Promise<CryptoKey> {
-    if (!this.trusted(Date.now())) {
-      await this.#refreshing
-      if (!this.trusted(Date.now())) throw this.#unavailable()
-    }
-    if (!this.#keys.has(kid)) await this.#refreshForUnknownKid(kid)
+  getKey (kid: string): KeyObject {
+    if (!this.isUsable(Date.now())) throw this.#unavailable()
     const published = this.#keys.get(kid)
     if (published !== undefined) return published.key
     throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
@@ -105,7 +113,7 @@ export class KeySet {
 
   /** Starts fetching the keys unless they are fresh, so that the first request need not. */
   prefetch (): void {
-    this.trusted(Date.now())
+    this.refreshIfStale(Date.now())
   }
 
   /**
@@ -114,8 +122,8 @@ export class KeySet {
    */
   status (): CfAccessKeyStatus {
     const now = Date.now()
-    this.trusted(now)
-    const age = Math.abs(now - this.#succeededAt)
+    this.refreshIfStale(now)
+    const age = this.#age(now)
     const { maxAge, maxStale } = this.source.times
     return {
       state: age < maxAge ? 'fresh' : age < maxStale ? 'stale' : 'unavailable',
@@ -139,17 +147,24 @@ export class KeySet {
     return true
   }
 
-  /** Waits for the refresh that can bring an unknown `kid`: one under way, one of its own a cooldown, or a retry. */
-  async #refreshForUnknownKid (kid: string): Promise<void> {
+  async #fetchFor (kid: string): Promise<void> {
     await this.#refreshing
-    if (this.#keys.has(kid)) return
+    if (this.isUsable(Date.now()) && !this.#keys.has(kid)) await this.#refreshForUnknownKid()
+  }
+
+  /** One refresh a cooldown for all unknown kids, and where the endpoint fails, a retry once its backoff is over. */
+  async #refreshForUnknownKid (): Promise<void> {
     const now = Date.now()
-    const isDue = this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown
-    if (isDue) {
+    if (this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown) {
       this.#soughtAt = now
       this.#refreshUnlessFailing(now)
     }
     await this.#refreshing
+  }
+
+  /** The distance from the last success, in milliseconds, so that a clock set back cannot make keys young for ever. */
+  #age (now: number): number {
+    return Math.abs(now - this.#succeededAt)
   }
 
   #refreshUnlessFailing (now: number): void {

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '../errors.js'
 import type { CfAccessDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
+import { attempt, type MaybePromise } from '../util/maybe-promise.js'
 import { readMembers } from '../util/option-readers.js'
 import { NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'
 
@@ -30,7 +31,7 @@ export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyReq
 export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
 
 /** Names the rule that refuses, or `null` to let in. */
-export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => string | null | Promise<string | null>
+export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => MaybePromise<string | null>
 
 /** The selector that refuses, `null` when none does, or `ASK` when that hangs on the details. */
 type Verdict = string | null | typeof NEEDS_DETAILS
@@ -100,14 +101,10 @@ function holdEach (selectors: readonly CompiledSelector[], rule: string, wanted:
 
 function compilePredicate (predicate: CfAccessPredicate): CompiledPolicy {
   const read = (allowed: unknown): string | null => allowed === true ? null : 'predicate'
-  return (identity, request) => {
-    try {
-      const allowed = predicate(identity, request)
-      return typeof allowed === 'boolean' ? read(allowed) : Promise.resolve(allowed).then(read, fail)
-    } catch (error) {
-      return fail(error)
-    }
-  }
+  return (identity, request) => attempt<unknown, string | null>(() => {
+    const allowed: unknown = predicate(identity, request)
+    return typeof allowed === 'boolean' ? allowed : Promise.resolve(allowed)
+  }, read, fail)
 }
 
 function fail (cause: unknown): never {

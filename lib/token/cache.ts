@@ -8,6 +8,8 @@ export interface CachedToken {
   readonly identity: CfAccessIdentity
   /** Milliseconds since the Unix epoch. */
   readonly expiresAt: number
+  /** The version of the keys that verified it. */
+  readonly keysVersion: number
   /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
   confirmedAt: number
 }
@@ -24,18 +26,18 @@ export class TokenCache {
     this.#entries = new TokenMap(new LRUCache<number, Entry<CachedToken>>({ max }))
   }
 
-  /** What this token was verified to, while it is good. */
-  get (token: string, now: number): CachedToken | undefined {
+  /** What this token was verified to, until it expires or the keys change. Then it is evicted, also for a clock set back. */
+  get (token: string, now: number, keysVersion: number): CachedToken | undefined {
     const entry = this.#entries.get(token)
-    if (entry === undefined) return undefined
-    if (now < entry.expiresAt) return entry
+    if (entry === undefined || (now < entry.expiresAt && entry.keysVersion === keysVersion)) return entry
     this.delete(token)
     return undefined
   }
 
   /** @param token a flat string: one that was cut from a header would keep the whole header in memory */
-  set (token: string, identity: CfAccessIdentity, goodUntil: number): void {
-    if (token.length <= MAX_TOKEN_LENGTH) this.#entries.set(token, { identity, expiresAt: goodUntil, confirmedAt: -Infinity })
+  set (token: string, identity: CfAccessIdentity, expiresAt: number, keysVersion: number): void {
+    if (token.length > MAX_TOKEN_LENGTH) return
+    this.#entries.set(token, { identity, expiresAt, keysVersion, confirmedAt: -Infinity })
   }
 
   /** Notes when Access confirmed a token, for as long as the token is remembered. */
@@ -46,9 +48,5 @@ export class TokenCache {
 
   delete (token: string): void {
     this.#entries.delete(token)
-  }
-
-  clear (): void {
-    this.#entries.clear()
   }
 }

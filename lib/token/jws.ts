@@ -7,8 +7,9 @@ import { isKid } from '../util/kid.js'
 export interface UnverifiedJws {
   readonly kid: string
   readonly payload: Readonly<Record<string, unknown>>
-  /** As it came, its spelling not checked yet: {@link decodeCanonical}. */
-  readonly signature: string
+  /** The text that is signed. */
+  readonly signed: string
+  readonly signature: Buffer
 }
 
 // Node refuses header blocks over 16 KiB by default, so no longer token can come with a request.
@@ -33,7 +34,12 @@ export function parseUnverifiedJws (token: string): UnverifiedJws {
   const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
   if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
   if (header !== passed.header) passed = { header, kid: readKid(readJsonObject(header)) }
-  return { kid: passed.kid, payload: readJsonObject(payload), signature }
+  return {
+    kid: passed.kid,
+    payload: readJsonObject(payload),
+    signed: token.slice(0, -signature.length - 1),
+    signature: decodeCanonical(signature)
+  }
 }
 
 function readKid (header: Readonly<Record<string, unknown>>): string {
@@ -69,7 +75,7 @@ function parseJson (part: string): unknown {
  * Decodes canonical base64url alone: blanks, padding or stray last bits would give one token many spellings.
  * @throws {TokenInvalidError} for anything else.
  */
-export function decodeCanonical (part: string): Buffer {
+function decodeCanonical (part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url')
   if (bytes.toString('base64url') !== part) throw new TokenInvalidError('malformed')
   return bytes

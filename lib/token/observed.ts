@@ -1,22 +1,21 @@
 /** Reports each verification on the channel `verify`. */
 import { channels } from '../channels.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
+import { attempt, type MaybePromise } from '../util/maybe-promise.js'
 
 /** Runs a verification, and publishes how it went. */
-export function observed (verify: () => CfAccessIdentity | Promise<CfAccessIdentity>): CfAccessIdentity | Promise<CfAccessIdentity> {
+export function observed (isCached: boolean, verify: () => MaybePromise<CfAccessIdentity>): MaybePromise<CfAccessIdentity> {
   const since = performance.now()
-  const succeed = (identity: CfAccessIdentity, cached: boolean): CfAccessIdentity => {
-    channels.verify.publish({ duration: performance.now() - since, outcome: 'verified', cached, kind: identity.kind })
+  const publish = (outcome: string, cached: boolean, kind: CfAccessIdentity['kind'] | null): void => {
+    channels.verify.publish({ duration: performance.now() - since, outcome, cached, kind })
+  }
+  const succeed = (identity: CfAccessIdentity): CfAccessIdentity => {
+    publish('verified', isCached, identity.kind)
     return identity
   }
   const fail = (error: unknown): never => {
-    channels.verify.publish({ duration: performance.now() - since, outcome: (error as { code: string }).code, cached: false, kind: null })
+    publish((error as { code: string }).code, false, null)
     throw error
   }
-  try {
-    const identity = verify()
-    return identity instanceof Promise ? identity.then(verified => succeed(verified, false), fail) : succeed(identity, true)
-  } catch (error) {
-    return fail(error)
-  }
+  return attempt(verify, succeed, fail)
 }

@@ -1,5 +1,5 @@
-/** Token to identity: remembered, or its signature verified by jose with the team's keys. */
-import { compactVerify, type CryptoKey } from 'jose'
+/** Token to identity: from the cache, or by verifying its signature with the team's keys. */
+import { verify as verifySignature } from 'node:crypto'
 import { channels } from '../channels.js'
 import { TokenInvalidError } from '../errors.js'
 import type { CfAccessClaims } from '../identity/claims.js'
@@ -8,10 +8,10 @@ import type { GetIdentityClient } from '../identity/get-identity.js'
 import { identify, isMadeBy, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
 import type { KeySet } from '../keys/key-set.js'
 import { flatCopy } from '../util/flat-copy.js'
-import { TokenMap } from '../util/token-map.js'
+import { andThen, type MaybePromise } from '../util/maybe-promise.js'
 import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
-import { decodeCanonical, parseUnverifiedJws, type UnverifiedJws } from './jws.js'
+import { parseUnverifiedJws, type UnverifiedJws } from './jws.js'
 import { observed } from './observed.js'
 
 /** How a registration's tokens are verified. */
@@ -29,8 +29,6 @@ export class Verifier implements DetailsSource {
   readonly #endpoint: GetIdentityClient
   readonly #recheck: number
   readonly #cache: TokenCache | null
-  readonly #underway = new TokenMap<Promise<CfAccessIdentity>>(new Map())
-  #version = 0
 
   constructor (settings: VerifierSettings, keySet: KeySet, endpoint: GetIdentityClient) {
     this.#rules = settings
@@ -41,12 +39,15 @@ export class Verifier implements DetailsSource {
   }
 
   /**
-   * Who this token speaks of: at once when it is remembered, else a promise.
-   * @throws {TokenInvalidError | TokenExpiredError} at once, before any cryptography, when the token's text already tells.
-   * @throws {KeysUnavailableError | IdentityUnavailableError} in the promise, as may be the others.
+   * Who this token speaks of: at once when the key that signed it is there and Access need not be asked, else a promise.
+   * @throws {TokenInvalidError | TokenExpiredError}
+   * @throws {KeysUnavailableError | IdentityUnavailableError}
    */
-  verify (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
-    return channels.verify.hasSubscribers ? observed(() => this.#answer(token)) : this.#answer(token)
+  verify (token: string): MaybePromise<CfAccessIdentity> {
+    if (typeof token !== 'string') throw new TokenInvalidError('malformed')
+    const now = Date.now()
+    const cached = this.#lookUp(token, now)
+    return channels.verify.hasSubscribers ? this.#report(token, cached, now) : this.#answer(token, cached, now)
   }
 
   async details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails> {
@@ -58,15 +59,42 @@ export class Verifier implements DetailsSource {
     return isMadeBy(this, value)
   }
 
-  #answer (token: string): CfAccessIdentity | Promise<CfAccessIdentity> {
-    if (typeof token !== 'string') throw new TokenInvalidError('malformed')
-    const now = Date.now()
-    const cached = this.#remembered(token, now)
-    if (cached === undefined) {
-      const verified = this.#verifyOnce(token, now)
-      return this.#recheck === Infinity ? verified : verified.then(identity => this.#confirm(identity, token))
-    }
+  #report (token: string, cached: CachedToken | undefined, now: number): MaybePromise<CfAccessIdentity> {
+    return observed(cached !== undefined && this.#isConfirmed(cached, now), () => this.#answer(token, cached, now))
+  }
+
+  #answer (token: string, cached: CachedToken | undefined, now: number): MaybePromise<CfAccessIdentity> {
+    if (cached === undefined) return this.#confirm(this.#verify(token, now), token)
     return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
+  }
+
+  #lookUp (token: string, now: number): CachedToken | undefined {
+    this.#keySet.refreshIfStale(now)
+    if (!this.#keySet.isUsable(now)) return undefined
+    return this.#cache?.get(token, now, this.#keySet.version)
+  }
+
+  /** Everything the text can decide is decided before the signature is checked, and before keys are fetched. */
+  #verify (token: string, now: number): MaybePromise<CfAccessIdentity> {
+    const jws = parseUnverifiedJws(token)
+    checkClaims(jws.payload, this.#rules, now)
+    return andThen(this.#keySet.prepare(jws.kid), () => this.#verifyNow(token, jws))
+  }
+
+  #verifyNow (token: string, { kid, payload, signed, signature }: UnverifiedJws): CfAccessIdentity {
+    const now = Date.now()
+    // Of requests that waited for the keys with the same token, the first has verified it.
+    const cached = this.#lookUp(token, now)
+    if (cached !== undefined) return cached.identity
+    if (!verifySignature('RSA-SHA256', Buffer.from(signed, 'latin1'), this.#keySet.getKey(kid), signature)) {
+      throw new TokenInvalidError('signature')
+    }
+    // Once more, since waiting for keys can take longer than the token had left.
+    const expiresAt = checkClaims(payload, this.#rules, now)
+    const own = this.#cache === null ? token : flatCopy(token)
+    const identity = identify(payload as CfAccessClaims, own, this)
+    this.#cache?.set(own, identity, expiresAt, this.#keySet.version)
+    return identity
   }
 
   #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
@@ -74,9 +102,13 @@ export class Verifier implements DetailsSource {
     return this.#recheck === Infinity || Math.abs(now - confirmedAt) < this.#recheck
   }
 
-  async #confirm (identity: CfAccessIdentity, token: string): Promise<CfAccessIdentity> {
-    await this.#ask(identity, token, this.#recheck)
-    return identity
+  /** Where tokens are re-checked, asks Access whether it still accepts this one. */
+  #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
+    if (this.#recheck === Infinity) return verified
+    return andThen(verified, async identity => {
+      await this.#ask(identity, token, this.#recheck)
+      return identity
+    })
   }
 
   /** What Access says of a token is kept with the token: when it confirmed it, or no more of it once it does not accept it. */
@@ -89,60 +121,5 @@ export class Verifier implements DetailsSource {
       if (error instanceof TokenInvalidError) this.#cache?.delete(token)
       throw error
     }
-  }
-
-  #remembered (token: string, now: number): CachedToken | undefined {
-    if (this.#cache === null || !this.#keySet.trusted(now)) return undefined
-    this.#forgetOldKeys(this.#cache)
-    return this.#cache.get(token, now)
-  }
-
-  #remember (cache: TokenCache, token: string, identity: CfAccessIdentity, goodUntil: number): void {
-    this.#forgetOldKeys(cache)
-    cache.set(token, identity, goodUntil)
-  }
-
-  /** What keys that changed have verified may have been withdrawn with one of them. */
-  #forgetOldKeys (cache: TokenCache): void {
-    if (this.#version === this.#keySet.version) return
-    this.#version = this.#keySet.version
-    cache.clear()
-  }
-
-  /** Requests that bring the same new token at the same time share one verification. */
-  #verifyOnce (token: string, now: number): Promise<CfAccessIdentity> {
-    const underway = this.#underway.get(token)
-    if (underway !== undefined) return underway
-    const jws = parseUnverifiedJws(token)
-    // What its claims tell against a token costs no signature check, nor a question for keys.
-    checkClaims(jws.payload, this.#rules, now)
-    // In one spelling only. Checked here, since most tokens that are refused are refused by their claims.
-    decodeCanonical(jws.signature)
-    const verified = this.#verify(token, jws).finally(() => this.#underway.delete(token))
-    this.#underway.set(token, verified)
-    return verified
-  }
-
-  async #verify (token: string, { kid, payload }: UnverifiedJws): Promise<CfAccessIdentity> {
-    const key = await this.#keySet.getKey(kid)
-    const version = this.#keySet.version
-    await verifySignature(token, key)
-    // Once more, since waiting for keys may have taken longer than the token had left.
-    const end = checkClaims(payload, this.#rules, Date.now())
-    const cache = this.#cache
-    if (cache === null) return identify(payload as CfAccessClaims, token, this)
-    const own = flatCopy(token)
-    const identity = identify(payload as CfAccessClaims, own, this)
-    // Keys that changed meanwhile may have changed for the sake of this very token.
-    if (version === this.#keySet.version) this.#remember(cache, own, identity, end)
-    return identity
-  }
-}
-
-async function verifySignature (token: string, key: CryptoKey): Promise<void> {
-  try {
-    await compactVerify(token, key, { algorithms: ['RS256'] })
-  } catch {
-    throw new TokenInvalidError('signature')
   }
 }
