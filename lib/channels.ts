@@ -45,7 +45,7 @@ export interface CfAccessRefresh {
 export interface CfAccessRejection {
   /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
   readonly code: string
-  /** What is wrong with the token, such as `signature`, or the rule that refused, such as `exclude.email`; `null` where it was neither. */
+  /** What is wrong with the token, such as `signature`, or the rule that denied, such as `exclude.email`; `null` for any other reason. */
   readonly rule: string | null
   /** The error's status, which an error handler of the application's may change. */
   readonly statusCode: number
@@ -65,7 +65,7 @@ export interface CfAccessLogin {
 
 /**
  * The package's diagnostics channels: `fastify-cf-access:verify`, `fastify-cf-access:refresh`,
- * `fastify-cf-access:refusal` and `fastify-cf-access:login`.
+ * `fastify-cf-access:rejection` and `fastify-cf-access:login`.
  */
 export const channels: {
   /** Each verification, by a guard or by `verify()`; a token remembered as good counts too. */
@@ -73,13 +73,13 @@ export const channels: {
   /** Each answer, or failure to answer, of the key endpoint. */
   readonly refresh: CfAccessChannel<CfAccessRefresh>
   /** Each request that ended with an error of this package. */
-  readonly refusal: CfAccessChannel<CfAccessRejection>
+  readonly rejection: CfAccessChannel<CfAccessRejection>
   /** Each redirect to the login page. */
   readonly login: CfAccessChannel<CfAccessLogin>
 } = {
   verify: typed('verify'),
   refresh: typed('refresh'),
-  refusal: typed('refusal'),
+  rejection: typed('rejection'),
   login: typed('login')
 }
 

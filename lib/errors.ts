@@ -1,4 +1,4 @@
-/** Every way a request, or the start of the application, can be refused. */
+/** The errors that reject a request or stop the start of the application. */
 import { createError, type FastifyError } from '@fastify/error'
 
 /** Why a token is no good, by name alone. It goes to the log; a client never learns it. */
@@ -6,7 +6,7 @@ export type TokenFault =
   | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
   | 'issuer' | 'audience' | 'type' | 'time' | 'identity' | 'revoked'
 
-interface RefusalConstructor<Reason extends string> {
+interface RejectionConstructor<Reason extends string> {
   new (reason: Reason): FastifyError & {
     /** Why, by name alone: for a log, never for a client. */
     readonly reason: Reason
@@ -14,10 +14,10 @@ interface RefusalConstructor<Reason extends string> {
 }
 
 /**
- * A refusal that is the client's doing. It keeps its reason off its own properties, so that no
- * serializer can send or log it unasked, and has no stack, which could only point at this library.
+ * An error that the client causes. Its reason is not an own property, so that no serializer sends or logs it
+ * unasked, and it has no stack, which could only point at this library.
  */
-function clientError<Reason extends string> (code: string, message: string, statusCode: number): RefusalConstructor<Reason> {
+function clientError<Reason extends string> (code: string, message: string, statusCode: number): RejectionConstructor<Reason> {
   return class extends createError<[]>(code, message, statusCode, Error, false) {
     readonly #reason: Reason
 

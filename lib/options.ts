@@ -33,7 +33,7 @@ export interface CfAccessOptions {
   policy?: CfAccessPolicy
   /** Seconds by which clocks may differ, for `exp`, `nbf` and `iat`; 0 to 300. Default 30. */
   clockTolerance?: number
-  /** Seconds after its `iat` from which a token is refused, whatever its `exp`. Default: no limit. */
+  /** Seconds after its `iat` from which a token is rejected, whatever its `exp`. Default: no limit. */
   maxTokenAge?: number
   /** `false`: believes the header only, not the cookie `CF_Authorization`. Default `true`. */
   cookie?: boolean

@@ -42,10 +42,10 @@ function reject (error: Rejection, request: FastifyRequest, reply: FastifyReply)
   }
   closeUpgrade(request, reply)
   request.log.info({ code, reason }, 'rejected by Cloudflare Access guard')
-  if (!channels.refusal.hasSubscribers) return
+  if (!channels.rejection.hasSubscribers) return
   // Of a server error the reason is prose for an operator, not one of a few names.
   const rule = reason !== undefined && statusCode < 500 ? reason : null
-  channels.refusal.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
+  channels.rejection.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
 }
 
 /**

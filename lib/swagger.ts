@@ -42,7 +42,7 @@ const SCHEME = {
   }
 }
 
-// Without a schema: what an error handler makes of a refusal is the application's to say.
+// Without a schema: the application's error handler decides what a rejection looks like.
 const REFUSALS = {
   401: { type: 'null', description: 'No good Cloudflare Access token' },
   403: { type: 'null', description: 'Not allowed by the access policy' },

@@ -75,11 +75,11 @@ t.test('a token that Access is asked about again is not answered from memory', a
   t.strictSame(heard.map(({ outcome }) => outcome), ['verified', 'verified', 'verified'])
 })
 
-t.test('each refusal is told, with its rule and where it was', async t => {
+t.test('each rejection is told, with its rule and where it was', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { exclude: { emailDomain: 'evil.com' } } })
   app.get('/people/:id', async () => 'in')
-  const heard = on(t, channels.refusal)
+  const heard = on(t, channels.rejection)
   await app.inject('/people/1')
   await app.inject({ url: '/people/1', headers: bearing(alice({ type: 'org' })) })
   await app.inject({ url: '/people/1', headers: bearing(team.userToken({ email: 'eve@evil.com', audience: AUD })) })
@@ -92,14 +92,14 @@ t.test('each refusal is told, with its rule and where it was', async t => {
   ])
 })
 
-t.test('a refusal for want of keys, or by a policy that failed, has no rule', async t => {
+t.test('a rejection for want of keys, or by a policy that failed, has no rule', async t => {
   const down = await startTeam(t)
   down.outage('error')
   const app = createApp(t)
   app.register(cfAccess, { ...options, teamDomain: down.domain, prefix: '/admin' })
   app.register(cfAccess, { ...options, prefix: '/broken', policy: () => { throw new Error('mine') } })
   app.get('/broken', async () => 'in')
-  const heard = on(t, channels.refusal)
+  const heard = on(t, channels.rejection)
   await app.inject({ url: '/admin', headers: bearing(down.userToken({ email: 'alice@acme.com', audience: AUD })) })
   await app.inject({ url: '/broken', headers: bearing(alice()) })
   t.strictSame(heard, [
@@ -144,7 +144,7 @@ t.test('each refresh of the keys is told, with what came of it', async t => {
 })
 
 t.test('no message has a token or a claim in it', async t => {
-  const heard: unknown[] = [on(t, channels.verify), on(t, channels.refusal), on(t, channels.refresh)]
+  const heard: unknown[] = [on(t, channels.verify), on(t, channels.rejection), on(t, channels.refresh)]
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { include: { email: 'bob@acme.com' } } })
   app.get('/', async () => 'in')

@@ -20,7 +20,7 @@ async function statusOf (app: FastifyInstance, url: string, token?: string, meth
   return (await app.inject({ url, method, headers: token === undefined ? {} : bearing(token) })).statusCode
 }
 
-/** Nobody is refused there, Alice is let in. */
+/** Nobody is rejected there, Alice is let in. */
 async function isGuarded (t: Test, app: FastifyInstance, url: string, method: InjectOptions['method'] = 'GET'): Promise<void> {
   t.equal(await statusOf(app, url, undefined, method), 401, `nobody at ${method} ${url}`)
   t.equal(await statusOf(app, url, alice, method), 200, `alice at ${method} ${url}`)
@@ -161,7 +161,7 @@ t.test('a guard takes no policy, or a real one', async t => {
   }
 })
 
-t.test('a route\'s setting that is none stops the start, or refuses on a route declared too early to be seen', async t => {
+t.test('a route\'s setting that is none stops the start, or rejects on a route declared too early to be seen', async t => {
   for (const wrong of [0, null, '', 'false', undefined, {}, { include: {} }]) {
     const late = createApp(t)
     await late.register(cfAccess, options)

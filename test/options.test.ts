@@ -16,7 +16,7 @@ async function start (t: Test, options: object): Promise<void> {
   await app.ready()
 }
 
-function refuses (t: Test, options: object, message: RegExp): Promise<unknown> {
+function rejects (t: Test, options: object, message: RegExp): Promise<unknown> {
   return t.rejects(start(t, options), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message })
 }
 
@@ -62,7 +62,7 @@ t.test('S-02 S-03 S-04 nothing but a team or loopback is a team domain', async t
     'http://127.0.0.1:80', 'http://127.0.0.1:4000/x', 'http://127.0.0.1:4000@evil.example', 'ftp://127.0.0.1'
   ]
   await start(t, GOOD)
-  for (const teamDomain of impostors) await refuses(t, { ...GOOD, teamDomain }, /^Option "teamDomain" is .*; it takes a team name/)
+  for (const teamDomain of impostors) await rejects(t, { ...GOOD, teamDomain }, /^Option "teamDomain" is .*; it takes a team name/)
 })
 
 t.test('S-04 production knows no team on loopback', async t => {
@@ -72,13 +72,13 @@ t.test('S-04 production knows no team on loopback', async t => {
   await start(t, local)
   process.env['NODE_ENV'] = 'production'
   await start(t, GOOD)
-  await refuses(t, local, /teamDomain.*NODE_ENV=production/)
+  await rejects(t, local, /teamDomain.*NODE_ENV=production/)
 })
 
 t.test('S-06 an audience is a tag or a list of tags', async t => {
   await start(t, { ...GOOD, audience: [AUD, 'b'] })
   for (const audience of ['', [], [''], ` ${AUD} `, 'a b', undefined, null, /a/, 7, [AUD, 7], { 0: AUD }]) {
-    await refuses(t, { ...GOOD, audience }, /^Option "audience" is .*; it takes the AUD tag/)
+    await rejects(t, { ...GOOD, audience }, /^Option "audience" is .*; it takes the AUD tag/)
   }
 })
 
@@ -109,7 +109,7 @@ t.test('S-05 H-12 numbers are whole, finite and within bounds', async t => {
   ]
   await start(t, { ...GOOD, clockTolerance: 0, maxTokenAge: 60, cache: { max: 1 }, keys: { maxAge: 1, maxStale: 1, cooldown: 1, timeout: 1 } })
   await start(t, { ...GOOD, details: { maxAge: 1, timeout: 1, max: 1 }, recheck: 1 })
-  for (const [options, message] of wrong) await refuses(t, { ...GOOD, ...options }, message)
+  for (const [options, message] of wrong) await rejects(t, { ...GOOD, ...options }, message)
 })
 
 t.test('options of the wrong type are told apart from what they take', async t => {
@@ -129,7 +129,7 @@ t.test('options of the wrong type are told apart from what they take', async t =
     [{ audience: ['x'.repeat(70), 'y'.repeat(70), ''] }, /^Option "audience" is .{120}…; it takes/],
     [{ global: false, prefix: '/admin' }, /^Option "prefix" says what is guarded and "global: false" that nothing is/]
   ]
-  for (const [options, message] of wrong) await refuses(t, { ...GOOD, ...options }, message)
+  for (const [options, message] of wrong) await rejects(t, { ...GOOD, ...options }, message)
 })
 
 t.test('R-21 a prefix is plain segments with a leading slash', async t => {
@@ -139,12 +139,12 @@ t.test('R-21 a prefix is plain segments with a leading slash', async t => {
   }
   for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b', '/../a', '/a/.', '/a/\0', '/a.', '/a./b', '/...',
     /a/, 5, null, undefined]) {
-    await refuses(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
-    await refuses(t, { ...GOOD, prefixes: ['/a', prefix] }, /^Option "prefixes" is .*; it takes a list of paths, each a path such as/)
+    await rejects(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
+    await rejects(t, { ...GOOD, prefixes: ['/a', prefix] }, /^Option "prefixes" is .*; it takes a list of paths, each a path such as/)
   }
-  for (const prefixes of [[], [''], '/a', null, undefined, {}]) await refuses(t, { ...GOOD, prefixes }, /^Option "prefixes" is/)
-  await refuses(t, { ...GOOD, prefix: ['/a', '/b'] }, /^Option "prefix" is .*; it takes one path; write "prefixes" for a list\.$/)
-  await refuses(t, { ...GOOD, prefix: '/a', prefixes: ['/b'] }, /^Options "prefix" and "prefixes" are both given; leave one out\.$/)
+  for (const prefixes of [[], [''], '/a', null, undefined, {}]) await rejects(t, { ...GOOD, prefixes }, /^Option "prefixes" is/)
+  await rejects(t, { ...GOOD, prefix: ['/a', '/b'] }, /^Option "prefix" is .*; it takes one path; write "prefixes" for a list\.$/)
+  await rejects(t, { ...GOOD, prefix: '/a', prefixes: ['/b'] }, /^Options "prefix" and "prefixes" are both given; leave one out\.$/)
 })
 
 t.test('R-46 a prefix that says the scope\'s own again stops the start', async t => {
@@ -189,14 +189,14 @@ t.test('R-46 options that a scope hands on never open it', async t => {
 })
 
 t.test('S-07 an unknown name is told with the known one nearest to it', async t => {
-  await refuses(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
-  await refuses(t, { ...GOOD, clocktolerance: 5 }, /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
-  await refuses(t, { ...GOOD, skipVerification: true }, /^Option "skipVerification" is not known; the known ones are teamDomain, audience, /)
-  await refuses(t, { ...GOOD, keys: { maxage: 5 } }, /^In option "keys", "maxage" is not known; did you mean "maxAge"\?$/)
+  await rejects(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
+  await rejects(t, { ...GOOD, clocktolerance: 5 }, /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
+  await rejects(t, { ...GOOD, skipVerification: true }, /^Option "skipVerification" is not known; the known ones are teamDomain, audience, /)
+  await rejects(t, { ...GOOD, keys: { maxage: 5 } }, /^In option "keys", "maxage" is not known; did you mean "maxAge"\?$/)
 })
 
 t.test('S-07 S-08 what an option object inherits does not count', async t => {
-  await refuses(t, Object.create(GOOD), /^Option "teamDomain" is undefined/)
+  await rejects(t, Object.create(GOOD), /^Option "teamDomain" is undefined/)
   const app = createApp(t)
   const prototype = Object.prototype as { cfAccess?: unknown, prefix?: unknown }
   prototype.cfAccess = false

@@ -41,10 +41,10 @@ const project = t.testdir({
       app.get('/admin', async request => request.cfAccess.email)
       app.get('/guarded', { preHandler: guard() }, async request => request.cfAccess.email)
       for (const url of ['/admin', '/guarded']) {
-        const refused = await app.inject(url)
+        const rejected = await app.inject(url)
         const headers = { 'cf-access-jwt-assertion': team.userToken({ email: 'a@acme.com', audience: 'tag' }) }
         const admitted = await app.inject({ url, headers })
-        console.log(url, refused.statusCode, refused.body, admitted.statusCode, admitted.body, named === plugin.default)
+        console.log(url, rejected.statusCode, rejected.body, admitted.statusCode, admitted.body, named === plugin.default)
       }
       await app.close()
       await team.close()

@@ -63,8 +63,8 @@ t.test('the README\'s OpenAPI document tells which routes are guarded', async t 
   t.match(paths['/admin'], { get: { security: [{ cfAccess: [] }], responses: { 401: {}, 403: {}, 503: {} } } })
 })
 
-t.test('the README\'s listener hears of a refusal', async t => {
-  const listener = snippetWith('channels.refusal')
+t.test('the README\'s listener hears of a rejection', async t => {
+  const listener = snippetWith('channels.rejection')
   const whole = `${snippetWith("'your AUD tag'").replace('await app.listen({ port: 3000 })', '')}
     ${listener}
     await app.inject('/admin')`

@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 import fastifyAuth from '@fastify/auth'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { cfAccess, channels, guard, TokenMissingError, type CfAccessOptions, type CfAccessRefusal } from '../lib/index.js'
+import { cfAccess, channels, guard, TokenMissingError, type CfAccessOptions, type CfAccessRejection } from '../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from './fixtures/index.js'
 
 const team = await startTeam(t)
@@ -41,8 +41,8 @@ async function start (t: Test, options: Partial<CfAccessOptions> = {}, server: F
   return app
 }
 
-t.test('X-01 X-07 every refusal has its code, its status and its headers', async t => {
-  const refusals: Array<[name: string, options: Partial<CfAccessOptions>, token: string | null, status: number, code: string]> = [
+t.test('X-01 X-07 every rejection has its code, its status and its headers', async t => {
+  const rejections: Array<[name: string, options: Partial<CfAccessOptions>, token: string | null, status: number, code: string]> = [
     ['no token', {}, null, 401, 'FST_CF_ACCESS_TOKEN_MISSING'],
     ['expired', {}, EXPIRED, 401, 'FST_CF_ACCESS_TOKEN_EXPIRED'],
     ['forbidden', { policy: { include: { serviceToken: true } } }, alice, 403, 'FST_CF_ACCESS_FORBIDDEN'],
@@ -50,7 +50,7 @@ t.test('X-01 X-07 every refusal has its code, its status and its headers', async
     ['a policy that throws', { policy: () => { throw new Error('secret') } }, alice, 500, 'FST_CF_ACCESS_POLICY_FAILED'],
     ...Object.entries(INVALID).map(([name, token]): [string, Partial<CfAccessOptions>, string, number, string] => [name, {}, token, 401, 'FST_CF_ACCESS_TOKEN_INVALID'])
   ]
-  for (const [name, options, token, status, code] of refusals) {
+  for (const [name, options, token, status, code] of rejections) {
     const app = await start(t, options)
     const response = await app.inject({ url: '/', headers: token === null ? {} : bearing(token) })
     t.equal(response.statusCode, status, name)
@@ -80,7 +80,7 @@ t.test('X-03 nothing of a token is logged, sent or shown', async t => {
   const logger = { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } }
   const show: ErrorHandler = async (error, request, reply) => {
     const { cause, stack } = error as Error
-    request.log.error({ err: error, cause }, 'refused')
+    request.log.error({ err: error, cause }, 'rejected')
     shown.push(inspect(error, { depth: Infinity, showHidden: true }), JSON.stringify(error), String(stack), JSON.stringify(request.cfAccess))
     return await reply.send(error)
   }
@@ -116,7 +116,7 @@ t.test('X-04 what comes from outside stays one line of the log', async t => {
   for (const line of lines) t.match(line, /^[^\p{Cc}]*\n$/u)
 })
 
-t.test('one line at info tells of a refusal, and none of an admission', async t => {
+t.test('one line at info tells of a rejection, and none of an admission', async t => {
   const lines: Array<{ level: number, code?: string, reason?: string, reqId?: string }> = []
   const app = await start(t, {}, { disableRequestLogging: true, logger: { level: 'trace', stream: { write: line => { lines.push(JSON.parse(line)) } } } })
   await app.inject({ url: '/', headers: bearing(alice) })
@@ -126,7 +126,7 @@ t.test('one line at info tells of a refusal, and none of an admission', async t 
   t.match(lines.filter(line => line.reqId !== undefined), [{ level: 30, code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'audience', reqId: 'req-3' }])
 })
 
-t.test('a route\'s log level, and the server\'s, holds for its refusals', async t => {
+t.test('a route\'s log level, and the server\'s, holds for its rejections', async t => {
   const lines: Array<{ level: number, reqId?: string }> = []
   const app = await start(t, {}, { disableRequestLogging: true, logger: { level: 'error', stream: { write: line => { lines.push(JSON.parse(line)) } } } })
   app.get('/talkative', { logLevel: 'info' }, async () => 'in')
@@ -175,7 +175,7 @@ t.test('X-06 an error handler may answer as it likes, and the handler still does
   t.strictSame(handled, ['/'])
 })
 
-t.test('an error handler can tell the refusals apart by class', async t => {
+t.test('an error handler can tell the rejections apart by class', async t => {
   const app = await start(t, {}, {}, async (error, _request, reply) => await reply.code(error instanceof TokenMissingError ? 418 : 500).send())
   t.equal((await app.inject('/')).statusCode, 418)
 })
@@ -228,7 +228,7 @@ t.test('R-32 requests of one connection never share an identity', async t => {
   t.strictSame(bodies.map(({ who }) => who), rounds.map(([, , who]) => who))
 })
 
-t.test('R-30 in onRequest a stranger is refused before a body is read, in preHandler after', async t => {
+t.test('R-30 in onRequest a stranger is rejected before a body is read, in preHandler after', async t => {
   let parsed = 0
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
@@ -242,7 +242,7 @@ t.test('R-30 in onRequest a stranger is refused before a body is read, in preHan
   t.equal(parsed, 0)
   t.equal(await post('/last', '{}'), 401)
   t.equal(parsed, 1)
-  t.equal(await post('/last', 'x'.repeat(2 ** 21)), 413, 'Fastify itself refuses before the guard is asked')
+  t.equal(await post('/last', 'x'.repeat(2 ** 21)), 413, 'Fastify itself rejects before the guard is asked')
 })
 
 t.test('X-08 no client input makes a 500 or shows a stack', async t => {
@@ -261,10 +261,10 @@ t.test('X-08 no client input makes a 500 or shows a stack', async t => {
 const TRACES = ['cache-control', 'www-authenticate', 'retry-after'] as const
 
 t.test('X-20 a guard that denies beside another way in leaves no trace on what is admitted', async t => {
-  const reports: CfAccessRefusal[] = []
-  const listener = (message: CfAccessRefusal): void => { reports.push(message) }
-  channels.refusal.subscribe(listener)
-  t.teardown(() => channels.refusal.unsubscribe(listener))
+  const reports: CfAccessRejection[] = []
+  const listener = (message: CfAccessRejection): void => { reports.push(message) }
+  channels.rejection.subscribe(listener)
+  t.teardown(() => channels.rejection.unsubscribe(listener))
   const lines: string[] = []
   const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(line) } }, disableRequestLogging: true })
   await app.register(fastifyAuth)
@@ -300,10 +300,10 @@ t.test('X-20 a guard that denies beside another way in leaves no trace on what i
 })
 
 t.test('a rejection is reported once, however many scopes are around it', async t => {
-  const reports: CfAccessRefusal[] = []
-  const listener = (message: CfAccessRefusal): void => { reports.push(message) }
-  channels.refusal.subscribe(listener)
-  t.teardown(() => channels.refusal.unsubscribe(listener))
+  const reports: CfAccessRejection[] = []
+  const listener = (message: CfAccessRejection): void => { reports.push(message) }
+  channels.rejection.subscribe(listener)
+  t.teardown(() => channels.rejection.unsubscribe(listener))
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
   app.register(async scope => {

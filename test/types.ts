@@ -1,9 +1,9 @@
-/** What TypeScript must know, and must refuse. Compiled with the tests; nothing here runs. */
+/** What TypeScript must know, and must reject. Compiled with the tests; nothing here runs. */
 import Fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import defaultExport, {
   cfAccess, channels, guard, onExpiry,
   type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessMachineDetails, type CfAccessOptions,
-  type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type KeyStatus
+  type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type CfAccessKeyStatus
 } from '../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -114,7 +114,7 @@ channels.verify.subscribe(message => {
 })
 channels.refresh.subscribe(({ outcome }) => is<Equal<typeof outcome, 'rotated' | 'unchanged' | 'failed'>>())
 // @ts-expect-error another channel's
-channels.refusal.subscribe(({ duration }) => duration)
+channels.rejection.subscribe(({ duration }) => duration)
 is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
 // @ts-expect-error no policy
 guard({ include: { email: 7 } })
@@ -123,5 +123,5 @@ is<Equal<typeof app.cfAccess, CfAccess>>()
 is<Equal<ReturnType<typeof onExpiry>, () => void>>()
 is<Equal<ReturnType<typeof app.cfAccess.logoutUrl>, string>>()
 is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
-is<Equal<ReturnType<typeof app.cfAccess.status>, KeyStatus>>()
+is<Equal<ReturnType<typeof app.cfAccess.status>, CfAccessKeyStatus>>()
 is<Equal<Parameters<typeof app.cfAccess.guard>, [policy?: CfAccessPolicy]>>()

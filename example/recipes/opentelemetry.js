@@ -7,27 +7,27 @@ export function measureAccess () {
   const meter = metrics.getMeter('fastify-cf-access')
   const verifications = meter.createHistogram('cf_access.verification.duration', { unit: 'ms' })
   const refreshes = meter.createCounter('cf_access.key_refreshes')
-  const refusals = meter.createCounter('cf_access.refusals')
+  const rejections = meter.createCounter('cf_access.rejections')
 
   /** @param {import('fastify-cf-access').CfAccessVerification} verification */
   const onVerify = ({ duration, outcome, cached, kind }) => verifications.record(duration, { outcome, cached, kind: kind ?? 'none' })
   /** @param {import('fastify-cf-access').CfAccessRefresh} refresh */
   const onRefresh = ({ outcome }) => refreshes.add(1, { outcome })
-  /** @param {import('fastify-cf-access').CfAccessRefusal} refusal */
-  const onRefusal = ({ code, rule }) => refusals.add(1, { code, rule: rule ?? 'none' })
+  /** @param {import('fastify-cf-access').CfAccessRejection} rejection */
+  const onRejection = ({ code, rule }) => rejections.add(1, { code, rule: rule ?? 'none' })
 
   channels.verify.subscribe(onVerify)
   channels.refresh.subscribe(onRefresh)
-  channels.refusal.subscribe(onRefusal)
+  channels.rejection.subscribe(onRejection)
   return () => {
     channels.verify.unsubscribe(onVerify)
     channels.refresh.unsubscribe(onRefresh)
-    channels.refusal.unsubscribe(onRefusal)
+    channels.rejection.unsubscribe(onRejection)
   }
 }
 
 /**
- * Writes the caller's kind on the request's span. A refusal is there already, as the span's exception.
+ * Writes the caller's kind on the request's span. A rejection is there already, as the span's exception.
  *
  * @param {import('fastify').FastifyInstance} app where @fastify/otel and this plugin are registered
  */

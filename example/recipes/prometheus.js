@@ -16,22 +16,22 @@ export function measureAccess (register) {
     registers
   })
   const refreshes = new Counter({ name: 'cf_access_key_refreshes_total', help: 'How often the keys were asked for', labelNames: ['outcome'], registers })
-  const refusals = new Counter({ name: 'cf_access_refusals_total', help: 'Requests refused', labelNames: ['code', 'rule'], registers })
+  const rejections = new Counter({ name: 'cf_access_rejections_total', help: 'Requests rejected', labelNames: ['code', 'rule'], registers })
 
   /** @param {import('fastify-cf-access').CfAccessVerification} verification */
   const onVerify = ({ duration, outcome, cached, kind }) =>
     verifications.observe({ outcome, cached: String(cached), kind: kind ?? 'none' }, duration / 1000)
   /** @param {import('fastify-cf-access').CfAccessRefresh} refresh */
   const onRefresh = ({ outcome }) => refreshes.inc({ outcome })
-  /** @param {import('fastify-cf-access').CfAccessRefusal} refusal */
-  const onRefusal = ({ code, rule }) => refusals.inc({ code, rule: rule ?? 'none' })
+  /** @param {import('fastify-cf-access').CfAccessRejection} rejection */
+  const onRejection = ({ code, rule }) => rejections.inc({ code, rule: rule ?? 'none' })
 
   channels.verify.subscribe(onVerify)
   channels.refresh.subscribe(onRefresh)
-  channels.refusal.subscribe(onRefusal)
+  channels.rejection.subscribe(onRejection)
   return () => {
     channels.verify.unsubscribe(onVerify)
     channels.refresh.unsubscribe(onRefresh)
-    channels.refusal.unsubscribe(onRefusal)
+    channels.rejection.unsubscribe(onRejection)
   }
 }

@@ -12,7 +12,7 @@ export interface Login {
   readonly cookies: CookieCodec
 }
 
-// A login that leads to no session, by a wrong setting or a refused cookie, must not go round for ever.
+// Prevents redirect loops: after a login that sets no session (wrong settings, blocked cookies) the next request gets 401.
 const LOOP_GUARD = 'cf-access-login'
 const LOOP_GUARD_SECONDS = 60
 

@@ -9,7 +9,7 @@ import type { Application, Applications } from './applications.js'
 import { setSession } from './cookie.js'
 import { loggedOutPage, loginPage, PAGE_HEADERS, type Candidate } from './pages.js'
 import { isEmail, type People } from './people.js'
-import { ForeignFormError, ReservedError } from './refusals.js'
+import { ForeignFormError, ReservedError } from './rejections.js'
 import type { Sessions } from './sessions.js'
 import { style } from './style.js'
 
@@ -47,7 +47,7 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
     })
   }
 
-  scope.post<{ Body?: URLSearchParams }>(LOGIN, { onRequest: refuseForeignForms }, async (request, reply) => {
+  scope.post<{ Body?: URLSearchParams }>(LOGIN, { onRequest: rejectForeignForms }, async (request, reply) => {
     const form = request.body ?? new URLSearchParams()
     const destination = destinationOf(form, access)
     const email = (form.get('email') ?? '').trim()
@@ -89,7 +89,7 @@ function sendLoginPage (
 }
 
 /** Browsers say where a form comes from, and nobody else has a person's cookies to lose. */
-async function refuseForeignForms ({ headers }: FastifyRequest): Promise<void> {
+async function rejectForeignForms ({ headers }: FastifyRequest): Promise<void> {
   const { origin = `http://${headers.host}`, 'sec-fetch-site': site = 'same-origin' } = headers
   if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()
 }

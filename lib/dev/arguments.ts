@@ -93,7 +93,7 @@ function optionsOf ({ to, port, person, 'service-token': service, audience, sess
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
-/** What is no number stays as it is, to be refused in the words it was written in. */
+/** Text that is not a number stays as it is, so that the error quotes it. */
 function numberOf (text: string | undefined): number | string | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : text
 }

@@ -97,7 +97,7 @@ export async function createAccessEdge (options: AccessEdgeOptions): Promise<Acc
   const gate = new Gate(issuer, sessions, settings)
 
   const app = Fastify({ serverFactory: handler => server.on('request', handler) })
-  app.addHook('onRequest', refuseOtherHosts)
+  app.addHook('onRequest', rejectOtherHosts)
   await app.register(fastifyCookie)
   await app.register(async scope => accessRoutes(scope, { ...settings, sessions, endpoints }))
   await app.register(async scope => {
@@ -120,6 +120,6 @@ async function listen (port: number): Promise<Server> {
   return server
 }
 
-async function refuseOtherHosts ({ headers }: FastifyRequest): Promise<void> {
+async function rejectOtherHosts ({ headers }: FastifyRequest): Promise<void> {
   if (!LOOPBACK_HOST.test(String(headers.host))) throw new NotLoopbackError()
 }

@@ -12,7 +12,7 @@ import { setSession } from './cookie.js'
 import { bytesOf, edgeHeaders } from './headers.js'
 import type { EdgeSettings } from './options.js'
 import type { People } from './people.js'
-import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './refusals.js'
+import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './rejections.js'
 import type { Sessions } from './sessions.js'
 
 /** Who a request comes from, with the token the application is to get. */

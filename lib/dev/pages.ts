@@ -71,14 +71,14 @@ function groupItem (group: NonNullable<AccessPerson['groups']>[number]): Html {
 export interface ForbiddenPage {
   readonly application: Application
   readonly who: string
-  /** The one of the policy that refuses. */
+  /** The rule of the policy that denies. */
   readonly rule: string
   readonly login: string
 }
 
 export function forbiddenPage ({ application, who, rule, login }: ForbiddenPage): string {
   return page('Not allowed', html`
-    <p>You are <strong>${who}</strong>, and the policy of <strong>${application.name}</strong> refuses you by its <code>${rule}</code>.</p>
+    <p>You are <strong>${who}</strong>, and the policy of <strong>${application.name}</strong> denies you access by its <code>${rule}</code>.</p>
     <p><a href="${login}">Sign in as somebody else</a></p>`)
 }
 

@@ -20,7 +20,7 @@ export async function importHttpProxy (): Promise<HttpProxy> {
 
 /** Forwards everything that reaches this scope's routes, as it comes: bodies, streams and WebSockets. */
 export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to: string): Promise<void> {
-  scope.removeAllContentTypeParsers() // the default ones would read a body whole, and refuse a large one
+  scope.removeAllContentTypeParsers() // the default ones would read a body whole, and reject a large one
   for (const method of METHODS) {
     if (!scope.supportedMethods.includes(method)) scope.addHttpMethod(method, { hasBody: true })
   }

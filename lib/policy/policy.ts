@@ -8,8 +8,7 @@ import { readMembers } from '../util/option-readers.js'
 import { NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'
 
 /**
- * Who may come in, by one or more of these. Without `include` that is everybody verified: people,
- * services and certificates.
+ * Who is allowed, by one or more of these. Without `include` every verified user, service and certificate is.
  * @see Cloudflare docs: Access policies, rule types
  */
 export type CfAccessRules = AtLeastOne<{
@@ -17,23 +16,23 @@ export type CfAccessRules = AtLeastOne<{
   readonly include: CfAccessSelectors
   /** Every selector must match. */
   readonly require: CfAccessSelectors
-  /** No selector may match, nor be one that cannot be answered for this identity. */
+  /** No selector may match. One that cannot be answered for this identity denies too. */
   readonly exclude: CfAccessSelectors
 }>
 
 /**
- * Lets in by returning `true`, or a promise of it, and by nothing else. What it throws refuses with
- * 500, but for a failure of `details()`, which refuses as itself.
+ * Allows by returning `true`, or a promise of it, and by nothing else. What it throws ends the request with 500,
+ * except a failure of `details()`, which ends it with that error's own status.
  */
 export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyRequest) => boolean | Promise<boolean>
 
-/** What stands on a registration, on a route or in `guard()`: rules, or a function. */
+/** The policy of a registration, a route or `guard()`: rules, or a function. */
 export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
 
-/** Names the rule that refuses, or `null` to let in. */
+/** Names the rule that denies; `null` allows. */
 export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => MaybePromise<string | null>
 
-/** The selector that refuses, `null` when none does, or `ASK` when that hangs on the details. */
+/** The rule that denies, `null` when none does, or `NEEDS_DETAILS` when that depends on the details. */
 type Verdict = string | null | typeof NEEDS_DETAILS
 type Rule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Verdict
 
@@ -46,7 +45,7 @@ const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) =>
 /**
  * Compiles a policy.
  * @param name what the policy is called where it was written, for the error
- * @throws {OptionsInvalidError} for anything that is no policy: nothing is ever read as "allow all".
+ * @throws {OptionsInvalidError} for anything that is not a policy: nothing is ever taken for "allow all".
  */
 export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
   if (typeof policy === 'function') return compilePredicate(policy as CfAccessPredicate)
@@ -59,7 +58,7 @@ export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
   }
 }
 
-/** Access is asked only where nothing else decides. */
+/** Asks Access only where nothing else decides. */
 async function evaluateWithDetails (rules: readonly Rule[], identity: CfAccessIdentity): Promise<string | null> {
   return evaluate(rules, identity, await identity.details()) as string | null
 }
@@ -87,13 +86,13 @@ function includeAny (selectors: readonly CompiledSelector[]): Rule {
 }
 
 function holdEach (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): Rule {
-  const refusals = selectors.map(({ name, match }) => ({ match, refusal: `${rule}.${name}` }))
+  const denials = selectors.map(({ name, match }) => ({ match, denial: `${rule}.${name}` }))
   return (identity, details) => {
     let verdict: Verdict = null
-    for (const { match, refusal } of refusals) {
+    for (const { match, denial } of denials) {
       const matches = match(identity, details)
       if (matches === NEEDS_DETAILS) verdict = NEEDS_DETAILS
-      else if (matches !== wanted) return refusal
+      else if (matches !== wanted) return denial
     }
     return verdict
   }
@@ -108,6 +107,6 @@ function compilePredicate (predicate: CfAccessPredicate): CompiledPolicy {
 }
 
 function fail (cause: unknown): never {
-  const isRefusal = cause instanceof IdentityUnavailableError || cause instanceof TokenInvalidError
-  throw isRefusal ? cause : new PolicyFailedError({ cause })
+  const isRejection = cause instanceof IdentityUnavailableError || cause instanceof TokenInvalidError
+  throw isRejection ? cause : new PolicyFailedError({ cause })
 }

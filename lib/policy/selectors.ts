@@ -76,7 +76,7 @@ export const NEEDS_DETAILS = Symbol('ask')
 export type Match = boolean | undefined | typeof NEEDS_DETAILS
 
 export interface CompiledSelector {
-  /** As a refusal names it. */
+  /** As the log names it. */
   readonly name: string
   /** @param details `null` when they have not been asked for */
   readonly match: (identity: CfAccessIdentity, details: CfAccessDetails | null) => Match
@@ -147,10 +147,10 @@ export function compileSelectors (selectors: unknown, name: string): CompiledSel
 }
 
 function compileSelector ({ takes, compile }: Selector, value: unknown, name: string): Matcher {
-  return compile(value) ?? refuseValue(name, value, takes)
+  return compile(value) ?? rejectValue(name, value, takes)
 }
 
-function refuseValue (name: string, value: unknown, takes: string): never {
+function rejectValue (name: string, value: unknown, takes: string): never {
   throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
 }
 
@@ -181,7 +181,7 @@ function isText (value: unknown, form: RegExp): value is string {
 function compileClaims (claims: unknown, name: string): CompiledSelector[] {
   return [...readMembers(claims, name, null, 'claims and their values such as { "custom.department": "finance" }')].map(([path, value]) => {
     const values = readList(value, item => isScalar(item) ? item : null) ??
-      refuseValue(`${name}["${path}"]`, value, 'text, a number, true, false or a list of them')
+      rejectValue(`${name}["${path}"]`, value, 'text, a number, true, false or a list of them')
     const skeletons = new Set(values.map(item => skeletonOf(String(item))))
     warnOfGroups(path)
     return { name: `claim.${path}`, match: ({ claims }) => matchClaim(claimAt(claims, path), values, skeletons) }

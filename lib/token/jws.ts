@@ -12,7 +12,7 @@ export interface UnverifiedJws {
   readonly signature: Buffer
 }
 
-// Node refuses header blocks over 16 KiB by default, so no longer token can come with a request.
+// Node rejects header blocks over 16 KiB by default, so no longer token can come with a request.
 const MAX_LENGTH = 16_384
 
 const TYP = /^(?:application\/)?jwt$/i

@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions, type CfAccessRefusal } from '../../lib/index.js'
+import { cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions, type CfAccessRejection } from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from '../fixtures/index.js'
 
 const team = await startTeam(t)
@@ -37,7 +37,7 @@ t.test('a browser whose token has expired is sent to log in', async t => {
   t.equal((await navigate(app, { headers: { cookie: `CF_Authorization=${expired}` } })).statusCode, 302)
 })
 
-t.test('the second try within a minute is refused', async t => {
+t.test('the second try within a minute is rejected', async t => {
   const app = await start(t)
   const [{ name, value }] = (await navigate(app)).cookies as [{ name: string, value: string }]
   const again = await navigate(app, { headers: { cookie: `${name}=${value}` } })
@@ -51,7 +51,7 @@ t.test('a page that a browser is let in to is served', async t => {
   t.equal((await navigate(await start(t), { headers: bearing(token) })).statusCode, 200)
 })
 
-t.test('a token that is wrong rather than old is refused, since a login would not mend it', async t => {
+t.test('a token that is wrong rather than old is rejected, since a login would not mend it', async t => {
   const app = await start(t)
   const strangers = await startTeam(t)
   const wrong = {
@@ -64,7 +64,7 @@ t.test('a token that is wrong rather than old is refused, since a login would no
   for (const [name, token] of Object.entries(wrong)) t.equal((await navigate(app, { headers: bearing(token) })).statusCode, 401, name)
 })
 
-t.test('whoever is no browser asking for a page is refused', async t => {
+t.test('whoever is no browser asking for a page is rejected', async t => {
   const app = await start(t)
   const others: Record<string, InjectOptions> = {
     'a form': { method: 'POST' },
@@ -108,12 +108,12 @@ t.test('without the option nobody is redirected, nor by a guard() of a route, wh
 
 t.test('X-21 a redirect to the login page is an event of its own, and not a rejection', async t => {
   const logins: CfAccessLogin[] = []
-  const rejections: CfAccessRefusal[] = []
+  const rejections: CfAccessRejection[] = []
   const onLogin = (message: CfAccessLogin): void => { logins.push(message) }
-  const onRejection = (message: CfAccessRefusal): void => { rejections.push(message) }
+  const onRejection = (message: CfAccessRejection): void => { rejections.push(message) }
   channels.login.subscribe(onLogin)
-  channels.refusal.subscribe(onRejection)
-  t.teardown(() => { channels.login.unsubscribe(onLogin); channels.refusal.unsubscribe(onRejection) })
+  channels.rejection.subscribe(onRejection)
+  t.teardown(() => { channels.login.unsubscribe(onLogin); channels.rejection.unsubscribe(onRejection) })
   const lines: string[] = []
   const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } }, disableRequestLogging: true })
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })

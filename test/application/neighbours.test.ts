@@ -77,9 +77,9 @@ const preflight: InjectOptions = { method: 'OPTIONS', url: '/', headers: { origi
 
 eitherWay('@fastify/cors', app => app.register(fastifyCors, { origin: 'https://app.acme.com' }), async (t, app, isFirst) => {
   app.get('/', whoAmI)
-  const refused = await app.inject({ url: '/', headers: { origin: 'https://app.acme.com' } })
-  t.equal(refused.statusCode, 401)
-  t.equal(refused.headers['access-control-allow-origin'], isFirst ? 'https://app.acme.com' : undefined, 'a page can read a refusal when cors comes first')
+  const rejected = await app.inject({ url: '/', headers: { origin: 'https://app.acme.com' } })
+  t.equal(rejected.statusCode, 401)
+  t.equal(rejected.headers['access-control-allow-origin'], isFirst ? 'https://app.acme.com' : undefined, 'a page can read a rejection when cors comes first')
   t.equal((await app.inject(preflight)).statusCode, isFirst ? 204 : 401)
   const admitted = await app.inject({ url: '/', headers: { origin: 'https://app.acme.com', ...bearing(alice) } })
   t.equal(admitted.body, 'user')
@@ -97,10 +97,10 @@ t.test('@fastify/cors, registered after, answers preflights where preflight: tru
 
 eitherWay('@fastify/helmet', app => app.register(fastifyHelmet), async (t, app, isFirst) => {
   app.get('/', whoAmI)
-  const refused = await app.inject('/')
-  t.equal(refused.statusCode, 401)
-  t.equal(refused.headers['x-frame-options'], isFirst ? 'SAMEORIGIN' : undefined, 'a refusal has helmet\'s headers when helmet comes first')
-  t.equal(refused.headers['cache-control'], 'no-store')
+  const rejected = await app.inject('/')
+  t.equal(rejected.statusCode, 401)
+  t.equal(rejected.headers['x-frame-options'], isFirst ? 'SAMEORIGIN' : undefined, 'a rejection has helmet\'s headers when helmet comes first')
+  t.equal(rejected.headers['cache-control'], 'no-store')
   const admitted = await app.inject({ url: '/', headers: bearing(alice) })
   t.equal(admitted.body, 'user')
   t.equal(admitted.headers['x-frame-options'], 'SAMEORIGIN')

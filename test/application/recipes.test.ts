@@ -74,7 +74,7 @@ t.test('an MCP server\'s tools know who calls', async t => {
   }
 })
 
-t.test('Prometheus learns of verifications, refreshes and refusals', async t => {
+t.test('Prometheus learns of verifications, refreshes and rejections', async t => {
   const register = new Registry()
   const stop = measureAccess(register)
   const app = createApp(t)
@@ -96,14 +96,14 @@ t.test('Prometheus learns of verifications, refreshes and refusals', async t => 
     'cf_access_verification_seconds_count{outcome="FST_CF_ACCESS_TOKEN_INVALID",cached="false",kind="none"} 1',
     'cf_access_key_refreshes_total{outcome="rotated"} 1',
     'cf_access_key_refreshes_total{outcome="failed"} 1',
-    'cf_access_refusals_total{code="FST_CF_ACCESS_FORBIDDEN",rule="exclude.email"} 1',
-    'cf_access_refusals_total{code="FST_CF_ACCESS_TOKEN_INVALID",rule="signature"} 1',
-    'cf_access_refusals_total{code="FST_CF_ACCESS_TOKEN_MISSING",rule="missing"} 1',
-    'cf_access_refusals_total{code="FST_CF_ACCESS_KEYS_UNAVAILABLE",rule="none"} 1'
+    'cf_access_rejections_total{code="FST_CF_ACCESS_FORBIDDEN",rule="exclude.email"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_INVALID",rule="signature"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_MISSING",rule="missing"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_KEYS_UNAVAILABLE",rule="none"} 1'
   ]) t.ok(lines.includes(expected), expected)
 })
 
-t.test('OpenTelemetry learns the same, and its spans tell who called and what was refused', async t => {
+t.test('OpenTelemetry learns the same, and its spans tell who called and what was rejected', async t => {
   const spans = new InMemorySpanExporter()
   const measured = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter: measured, exportIntervalMillis: 3_600_000 })
@@ -140,7 +140,7 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
     { attributes: { outcome: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', cached: false, kind: 'none' }, value: { count: 1 } }
   ])
   t.strictSame(of('cf_access.key_refreshes').map(({ attributes }) => attributes['outcome']).sort(), ['failed', 'rotated'])
-  t.match(of('cf_access.refusals'), [
+  t.match(of('cf_access.rejections'), [
     { attributes: { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing' }, value: 1 },
     { attributes: { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'signature' }, value: 1 },
     { attributes: { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', rule: 'none' }, value: 1 }

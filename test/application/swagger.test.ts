@@ -43,7 +43,7 @@ function isDocumentedAs (t: Test, document: Document, guarded: Readonly<Record<s
   }
 }
 
-t.test('guarded routes carry the security requirement and their refusals, others do not', async t => {
+t.test('guarded routes carry the security requirement and their rejections, others do not', async t => {
   const app = await createDocumented(t)
   app.get('/admin/early', handler)
   app.register(cfAccess, { ...options, prefix: '/admin' })
@@ -138,7 +138,7 @@ t.test('what a route asks for besides is asked for besides', async t => {
   t.strictSame(operationOf(document, '/none').security, [])
 })
 
-t.test('a route\'s own responses win, and a refusal is answered as it is without a document', async t => {
+t.test('a route\'s own responses win, and a rejection is answered as it is without a document', async t => {
   const schema = { response: { 200: { type: 'string', description: 'Hello' }, 401: { type: 'object', description: 'Mine', properties: { code: { type: 'string' } } } } }
   const app = await createDocumented(t)
   app.register(cfAccess, { ...options, policy: { include: { serviceToken: true } } })

@@ -13,12 +13,12 @@ import { cold } from './works/cold.js'
 import { cookies } from './works/cookies.js'
 import { guard } from './works/guard.js'
 import { memory } from './works/memory.js'
-import { refused } from './works/refused.js'
+import { rejected } from './works/rejected.js'
 import { start } from './works/start.js'
 import { targets } from './works/targets.js'
 import { warm } from './works/warm.js'
 
-const works = { warm, cookies, cold, refused, burst, guard, targets, memory, start }
+const works = { warm, cookies, cold, rejected, burst, guard, targets, memory, start }
 
 const names = process.argv.slice(2)
 const unknown = names.find(name => !Object.hasOwn(works, name))

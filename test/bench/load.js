@@ -46,7 +46,7 @@ async function fire (port, requests, admitted, seconds) {
   const count = result['2xx'] + result.non2xx
   const other = admitted === null ? 0 : admitted ? result.non2xx : result['2xx']
   const wrong = other + result.errors + result.timeouts
-  if (wrong > 0) throw new Error(`${wrong} of ${count} requests were not ${admitted ? 'admitted' : 'refused'}: ${JSON.stringify(result.statusCodeStats)}`)
+  if (wrong > 0) throw new Error(`${wrong} of ${count} requests were not ${admitted ? 'admitted' : 'rejected'}: ${JSON.stringify(result.statusCodeStats)}`)
   return { count, elapsed: (ended - started) / 1000 }
 }
 

@@ -317,7 +317,7 @@ t.test('R-29 callNotFound() asks nobody twice, and opens nothing', async t => {
 
 const PREFLIGHT = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'PUT' }
 
-t.test('R-35 a preflight is refused unless it is asked for', async t => {
+t.test('R-35 a preflight is rejected unless it is asked for', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.options('/admin/x', page)
@@ -356,11 +356,11 @@ t.test('R-34 R-35 @fastify/cors answers preflights, before the plugin or after i
     t.equal(await statusOf(guarded, '/admin/x', undefined, 'OPTIONS', PREFLIGHT), 204)
     t.equal(await statusOf(guarded, '/admin/x', undefined, 'PUT', PREFLIGHT), 401)
   }
-  const refusal = await sendRaw(before.port, '/admin/x', { method: 'PUT', headers: PREFLIGHT })
-  t.match(refusal.head, /access-control-allow-origin: https:\/\/app\.example/i, 'a page can read the refusal')
+  const rejection = await sendRaw(before.port, '/admin/x', { method: 'PUT', headers: PREFLIGHT })
+  t.match(rejection.head, /access-control-allow-origin: https:\/\/app\.example/i, 'a page can read the rejection')
 })
 
-t.test('R-11 R-37 what the router refuses itself is refused before any hook, and never let in', async t => {
+t.test('R-11 R-37 what the router rejects itself is rejected before any hook, and never let in', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.get('/admin/:id', page)

@@ -53,7 +53,7 @@ t.test('the plugin takes its token, and learns the person\'s groups and claims',
   t.equal((await ask(origin)).status, 401, 'and nothing else')
 })
 
-t.test('its issuer is refused in production', async t => {
+t.test('its issuer is rejected in production', async t => {
   t.intercept(process, 'env', { value: { ...process.env, NODE_ENV: 'production' } })
   await t.rejects(async () => { await Fastify().register(cfAccess, { teamDomain: edge.domain, audience }) }, { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
 })

@@ -103,7 +103,7 @@ async function isLetIn (t: Test, app: FastifyInstance, token: string, why = ''):
   t.equal((await ask(app, token)).statusCode, 200, why)
 }
 
-async function isRefused (t: Test, app: FastifyInstance, token: string, why = ''): Promise<void> {
+async function isRejected (t: Test, app: FastifyInstance, token: string, why = ''): Promise<void> {
   t.match(await ask(app, token), { statusCode: 401, body: '"code":"FST_CF_ACCESS_TOKEN_INVALID"' }, why)
 }
 
@@ -114,7 +114,7 @@ async function refresh (clock: Clock, app: FastifyInstance, endpoint: KeyEndpoin
   await until(() => app.cfAccess.status().lastSuccess === clock.now)
 }
 
-t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an application starts without its keys, refuses, and recovers by itself', async t => {
+t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an application starts without its keys, rejects, and recovers by itself', async t => {
   const clock = stopClock(t)
   const failing = await startEach(t, (endpoint, { outage }) => endpoint.outage(outage))
   await Promise.all(failing.map(async ({ kind, why, endpoint, app, giveUp }) => {
@@ -318,9 +318,9 @@ for (const [name, member] of Object.entries(USELESS)) {
     const app = await startApp(t, endpoint)
     await isLetIn(t, app, endpoint.token())
     t.same(app.cfAccess.status().kids, [current.kid])
-    await isRefused(t, app, endpoint.token({ which: 'previous' }))
+    await isRejected(t, app, endpoint.token({ which: 'previous' }))
     const named = (member as Partial<Jwk> | null)?.kid
-    if (typeof named === 'string') await isRefused(t, app, endpoint.token({ which: 'previous', header: { kid: named } }))
+    if (typeof named === 'string') await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: named } }))
   })
 }
 
@@ -330,7 +330,7 @@ t.test('K-12 a published secret signs nothing', async t => {
   const app = await startApp(t, endpoint)
   const [, payload] = endpoint.token().split('.')
   const signed = `${Buffer.from('{"alg":"HS256","kid":"secret"}').toString('base64url')}.${payload}`
-  await isRefused(t, app, `${signed}.${createHmac('sha256', 'secret').update(signed).digest('base64url')}`)
+  await isRejected(t, app, `${signed}.${createHmac('sha256', 'secret').update(signed).digest('base64url')}`)
   await isLetIn(t, app, endpoint.token())
 })
 
@@ -344,7 +344,7 @@ t.test('K-15 a key needs neither alg nor use, and extras do not hurt', async t =
   const app = await startApp(t, endpoint)
   await isLetIn(t, app, endpoint.token())
   await isLetIn(t, app, endpoint.token({ which: 'previous' }))
-  await isRefused(t, app, endpoint.token({ header: { alg: 'RS512' } }))
+  await isRejected(t, app, endpoint.token({ header: { alg: 'RS512' } }))
 })
 
 t.test('K-11 one key published twice is one key', async t => {
@@ -359,8 +359,8 @@ t.test('K-11 two keys of one kid are no key, whichever comes first and however o
     const endpoint = await startEndpoint(t, team)
     endpoint.published = { keys: [...twins, previous] }
     const app = await startApp(t, endpoint)
-    await isRefused(t, app, endpoint.token())
-    await isRefused(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
+    await isRejected(t, app, endpoint.token())
+    await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
     await isLetIn(t, app, endpoint.token({ which: 'previous' }))
   }
 })
@@ -372,15 +372,15 @@ t.test('K-13 of very many keys the first 32 count', async t => {
   const app = await startApp(t, endpoint)
   await isLetIn(t, app, endpoint.token())
   t.equal(app.cfAccess.status().kids.length, 32)
-  await isRefused(t, app, endpoint.token({ which: 'previous' }))
+  await isRejected(t, app, endpoint.token({ which: 'previous' }))
 })
 
 t.test('K-24 the keys of another team let in neither ours nor theirs', async t => {
   const endpoint = await startEndpoint(t, team)
   endpoint.published = { keys: [previous] }
   const app = await startApp(t, endpoint)
-  await isRefused(t, app, endpoint.token())
-  await isRefused(t, app, endpoint.token({ which: 'previous', claims: { iss: team.domain } }))
+  await isRejected(t, app, endpoint.token())
+  await isRejected(t, app, endpoint.token({ which: 'previous', claims: { iss: team.domain } }))
   await isLetIn(t, app, endpoint.token({ which: 'previous' }))
 })
 
@@ -389,7 +389,7 @@ t.test('either of the two published keys verifies', async t => {
   const app = await startApp(t, endpoint)
   await isLetIn(t, app, endpoint.token({ which: 'current' }))
   await isLetIn(t, app, endpoint.token({ which: 'previous' }))
-  await isRefused(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
+  await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
   t.equal(endpoint.requests.length, 1)
 })
 
@@ -405,7 +405,7 @@ t.test('K-16 a new key is known with its first token, and an old one that is gon
   t.equal(endpoint.requests.length, 2)
   endpoint.published = { keys: [current] }
   await refresh(clock, app, endpoint)
-  await isRefused(t, app, endpoint.token({ which: 'previous' }), 'the old key, gone')
+  await isRejected(t, app, endpoint.token({ which: 'previous' }), 'the old key, gone')
   await isLetIn(t, app, endpoint.token(), 'the new key, still there')
 })
 
@@ -423,8 +423,8 @@ for (const [name, keys] of Object.entries(SUCCESSORS)) {
     await isLetIn(t, app, remembered)
     t.equal(endpoint.requests.length, 1, 'the keys are young')
     await refresh(clock, app, endpoint)
-    await isRefused(t, app, remembered)
-    await isRefused(t, app, endpoint.token())
+    await isRejected(t, app, remembered)
+    await isRejected(t, app, endpoint.token())
   })
 }
 

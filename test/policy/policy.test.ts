@@ -82,7 +82,7 @@ t.test('country admits where Access says a person is', async t => {
   await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service(), certificate())
 })
 
-t.test('P-04 an exclude that cannot be answered refuses', async t => {
+t.test('P-04 an exclude that cannot be answered rejects', async t => {
   const policy = { exclude: { country: 'US' } }
   await admits(t, policy, user('a@acme.com'))
   await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service())
@@ -204,7 +204,7 @@ t.test('details are asked for only where nothing else decides', async t => {
   t.ok(team.requests.slice(before).some(({ path }) => path.includes('get-identity')))
 })
 
-t.test('P-08 a policy that cannot be decided without Access refuses with 503', async t => {
+t.test('P-08 a policy that cannot be decided without Access rejects with 503', async t => {
   team.outage('error', 'get-identity')
   t.teardown(() => team.outage(null))
   const app = createApp(t)
@@ -242,7 +242,7 @@ t.test('P-07 nothing but true admits', async t => {
   }
 })
 
-t.test('P-07 a predicate that throws whatever refuses with 500 and says nothing', async t => {
+t.test('P-07 a predicate that throws whatever rejects with 500 and says nothing', async t => {
   for (const thrown of [new Error('secret'), undefined, null, 'secret', { statusCode: 200 }]) {
     for (const predicate of [() => { throw thrown }, async () => { throw thrown }]) {
       const app = createApp(t)
@@ -294,7 +294,7 @@ t.test('H-04 P-10 a policy is asked anew for a remembered token, and answers the
   }
 })
 
-t.test('the log says which rule refused, the client does not', async t => {
+t.test('the log says which rule rejected, the client does not', async t => {
   const lines: Array<{ code?: string, reason?: string }> = []
   const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { exclude: { email: 'mallory@acme.com' } } })

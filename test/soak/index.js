@@ -29,8 +29,8 @@ const traffic = new Traffic(team, AUDIENCE, random)
 
 /** @type {Map<string, number>} */
 const outcomes = new Map()
-/** @type {Record<'wrong admissions' | 'wrong refusals', string[]>} */
-const wrong = { 'wrong admissions': [], 'wrong refusals': [] }
+/** @type {Record<'wrong admissions' | 'wrong rejections', string[]>} */
+const wrong = { 'wrong admissions': [], 'wrong rejections': [] }
 let rotations = 0
 let outages = 0
 
@@ -73,10 +73,10 @@ function note (sent, from, status, code) {
   outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
   const at = `${outcome} after ${((from - end) / 1000 + SECONDS).toFixed(1)} s`
   if (status === 200 ? !may : false) wrong['wrong admissions'].push(at)
-  if (status !== 200 && (must || !isRight(sent, status, code))) wrong['wrong refusals'].push(at)
+  if (status !== 200 && (must || !isRight(sent, status, code))) wrong['wrong rejections'].push(at)
 }
 
-/** Whether a refusal is the right one. @param {import('./truth.js').Sent} sent @param {number} status @param {string} code */
+/** Whether a rejection is the right one. @param {import('./truth.js').Sent} sent @param {number} status @param {string} code */
 function isRight ({ kind }, status, code) {
   if (kind === 'anonymous') return code === 'FST_CF_ACCESS_TOKEN_MISSING'
   if (kind === 'expired') return code === 'FST_CF_ACCESS_TOKEN_EXPIRED'

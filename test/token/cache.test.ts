@@ -62,10 +62,10 @@ t.test('H-01 the whole token is the key', async t => {
   await verification.admits(t, token)
   const at = token.length - 100
   const other = (letter: string | undefined): string => letter === 'A' ? 'B' : 'A'
-  await verification.refuses(t, token.slice(0, at) + other(token[at]) + token.slice(at + 1), 'signature', { name: 'one letter of the signature' })
+  await verification.rejects(t, token.slice(0, at) + other(token[at]) + token.slice(at + 1), 'signature', { name: 'one letter of the signature' })
   const [header, , signature] = token.split('.')
   const payload = verification.token({ email: 'bob@acme.com' }).split('.')[1]
-  await verification.refuses(t, [header, payload, signature].join('.'), 'signature', { name: 'another payload between the same ends' })
+  await verification.rejects(t, [header, payload, signature].join('.'), 'signature', { name: 'another payload between the same ends' })
   await verification.admits(t, token)
 })
 
@@ -198,7 +198,7 @@ t.test('H-10 the cache is bounded, and a token in use stays in it', async t => {
   t.equal(await signatureChecks(async () => await ask(app, others[29]!)), 0, 'the last is not')
 })
 
-t.test('H-11 a refused token is not remembered', async t => {
+t.test('H-11 a rejected token is not remembered', async t => {
   const app = await start(t, { cache: { max: 1 } })
   const good = verification.token()
   const forged = `${verification.token().slice(0, -8)}AAAAAAAA`

@@ -11,10 +11,10 @@ const verification = await Verification.start(t)
 const { team } = verification
 const now = (): number => Math.floor(Date.now() / 1000)
 
-/** Each of these values of one claim is refused, for this reason. `undefined` leaves the claim out. */
-async function refusesEach (t: Test, claim: string, values: readonly unknown[], reason: string): Promise<void> {
+/** Each of these values of one claim is rejected, for this reason. `undefined` leaves the claim out. */
+async function rejectsEach (t: Test, claim: string, values: readonly unknown[], reason: string): Promise<void> {
   for (const value of values) {
-    await verification.refuses(t, verification.token({ [claim]: value }), reason, { name: `${claim}: ${JSON.stringify(value)?.slice(0, 60)}` })
+    await verification.rejects(t, verification.token({ [claim]: value }), reason, { name: `${claim}: ${JSON.stringify(value)?.slice(0, 60)}` })
   }
 }
 
@@ -35,8 +35,8 @@ async function statusOf (t: Test, options: Partial<CfAccessOptions>, token: stri
   return (await app.inject({ url: '/', headers: bearing(token) })).statusCode
 }
 
-t.test('C-01 a token for another application of the team is refused', async t => {
-  await verification.refuses(t, team.userToken({ email: 'a@acme.com', audience: OTHER_AUD }), 'audience')
+t.test('C-01 a token for another application of the team is rejected', async t => {
+  await verification.rejects(t, team.userToken({ email: 'a@acme.com', audience: OTHER_AUD }), 'audience')
 })
 
 t.test('C-02 one AUD tag in common is enough, as text or in a list', async t => {
@@ -45,53 +45,53 @@ t.test('C-02 one AUD tag in common is enough, as text or in a list', async t => 
   t.equal(await statusOf(t, { audience: [OTHER_AUD] }, verification.token()), 401)
 })
 
-t.test('C-03 an audience that is missing, of another type or not quite ours is refused', async t => {
-  await refusesEach(t, 'aud', [undefined, null, 7, true, '', [], [''], [[AUD]], { 0: AUD, length: 1 }, [AUD, 7], [AUD, null], AUD.toUpperCase(), AUD.slice(1), `${AUD}a`,
+t.test('C-03 an audience that is missing, of another type or not quite ours is rejected', async t => {
+  await rejectsEach(t, 'aud', [undefined, null, 7, true, '', [], [''], [[AUD]], { 0: AUD, length: 1 }, [AUD, 7], [AUD, null], AUD.toUpperCase(), AUD.slice(1), `${AUD}a`,
     `${AUD}\0`, ` ${AUD}`, `${OTHER_AUD},${AUD}`, `["${AUD}"]`], 'audience')
-  await verification.refuses(t, signText(JSON.stringify({ iss: team.domain, type: 'app', sub: 'x', email: 'a@acme.com', iat: now(), exp: now() + 60 })
+  await verification.rejects(t, signText(JSON.stringify({ iss: team.domain, type: 'app', sub: 'x', email: 'a@acme.com', iat: now(), exp: now() + 60 })
     .replace('{', `{"__proto__":{"aud":"${AUD}"},`)), 'audience', { name: 'in __proto__' })
 })
 
-t.test('C-04 an issuer that is missing, of another type or not quite ours is refused', async t => {
+t.test('C-04 an issuer that is missing, of another type or not quite ours is rejected', async t => {
   const { domain } = team
-  await refusesEach(t, 'iss', [undefined, null, '', [domain], { iss: domain }, `${domain}/`, domain.toUpperCase(), domain.replace('http', 'https'),
+  await rejectsEach(t, 'iss', [undefined, null, '', [domain], { iss: domain }, `${domain}/`, domain.toUpperCase(), domain.replace('http', 'https'),
     'https://acme.cloudflareaccess.com', `${domain}.evil`, `${domain}\0`, domain.slice(0, -1), ['evil', domain]], 'issuer')
 })
 
-t.test('C-05 C-06 a token of the team\'s own key that is no login is refused', async t => {
+t.test('C-05 C-06 a token of the team\'s own key that is no login is rejected', async t => {
   const kinds = {
     meta: team.metaToken({ audience: AUD }),
     match: team.matchToken({ audience: AUD }),
     org: team.orgToken({ email: 'a@acme.com', audience: AUD })
   }
-  await verification.refuses(t, kinds.meta, 'issuer', { name: 'meta, as it is sent' })
-  await verification.refuses(t, kinds.match, 'issuer', { name: 'match, as it is sent' })
-  await verification.refuses(t, kinds.org, 'type', { name: 'org, as it is sent but for our AUD tag' })
+  await verification.rejects(t, kinds.meta, 'issuer', { name: 'meta, as it is sent' })
+  await verification.rejects(t, kinds.match, 'issuer', { name: 'match, as it is sent' })
+  await verification.rejects(t, kinds.org, 'type', { name: 'org, as it is sent but for our AUD tag' })
   const dressed = { iss: team.domain, iat: now(), exp: now() + 3600, sub: 'x', email: 'a@acme.com' }
-  await verification.refuses(t, team.metaToken({ audience: AUD, claims: dressed }), 'type', { name: 'meta, in full dress' })
-  await verification.refuses(t, team.matchToken({ audience: AUD, claims: dressed }), 'type', { name: 'match, in full dress' })
+  await verification.rejects(t, team.metaToken({ audience: AUD, claims: dressed }), 'type', { name: 'meta, in full dress' })
+  await verification.rejects(t, team.matchToken({ audience: AUD, claims: dressed }), 'type', { name: 'match, in full dress' })
 })
 
-t.test('C-07 a type other than app is refused, or none', async t => {
-  await refusesEach(t, 'type', [undefined, null, '', 7, ['app'], 'APP', 'app ', 'meta', 'match', 'org', 'saml'], 'type')
+t.test('C-07 a type other than app is rejected, or none', async t => {
+  await rejectsEach(t, 'type', [undefined, null, '', 7, ['app'], 'APP', 'app ', 'meta', 'match', 'org', 'saml'], 'type')
 })
 
-t.test('C-10 C-11 a token without a sound expiry is refused', async t => {
-  await refusesEach(t, 'exp', [undefined, null, '9999999999', true, [now() + 60], {}, now() + 60.5, -1, 0, 2 ** 53], 'time')
+t.test('C-10 C-11 a token without a sound expiry is rejected', async t => {
+  await rejectsEach(t, 'exp', [undefined, null, '9999999999', true, [now() + 60], {}, now() + 60.5, -1, 0, 2 ** 53], 'time')
   for (const text of ['1e999', '-1e999', '1e30', '-0', '9007199254740993']) {
-    await verification.refuses(t, withText('exp', text), 'time', { name: `exp: ${text}` })
+    await verification.rejects(t, withText('exp', text), 'time', { name: `exp: ${text}` })
   }
 })
 
-t.test('C-13 a token that was issued never, later, or after its end is refused', async t => {
-  await refusesEach(t, 'iat', [undefined, null, '1', true, [], -1, 0.5, now() + 40, now() + 4000], 'time')
-  await verification.refuses(t, withText('iat', '-1e999'), 'time')
+t.test('C-13 a token that was issued never, later, or after its end is rejected', async t => {
+  await rejectsEach(t, 'iat', [undefined, null, '1', true, [], -1, 0.5, now() + 40, now() + 4000], 'time')
+  await verification.rejects(t, withText('iat', '-1e999'), 'time')
 })
 
 t.test('C-14 nbf may be missing; where it is, it holds', async t => {
   await verification.admits(t, verification.token({ nbf: undefined }))
-  await refusesEach(t, 'nbf', [null, '1', true, [], -1, 0.5, now() + 40], 'time')
-  await verification.refuses(t, withText('nbf', '1e999'), 'time')
+  await rejectsEach(t, 'nbf', [null, '1', true, [], -1, 0.5, now() + 40], 'time')
+  await verification.rejects(t, withText('nbf', '1e999'), 'time')
 })
 
 t.test('C-12 a token ends at its exp and the tolerance, to the millisecond', async t => {
@@ -102,7 +102,7 @@ t.test('C-12 a token ends at its exp and the tolerance, to the millisecond', asy
   for (const [at, isGood] of [[0, true], [60_000, true], [89_999, true], [90_000, false], [90_001, false], [89_999, true]] as const) {
     clock = start + at
     if (isGood) await verification.admits(t, token, `at ${at} ms`)
-    else await verification.refuses(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', name: `at ${at} ms` })
+    else await verification.rejects(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', name: `at ${at} ms` })
   }
   clock = start + 60_000
   t.equal(await statusOf(t, { clockTolerance: 0 }, token), 401)
@@ -119,9 +119,9 @@ t.test('X-24 a session that ends as it begins is good for the tolerance', async 
   clock.now += 29_999
   await verification.admits(t, token)
   clock.now += 1
-  await verification.refuses(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED' })
-  await verification.refuses(t, verification.token({ iat: at, exp: at - 1 }), 'time', { name: 'it ends before it begins' })
-  await verification.refuses(t, verification.token({ iat: 0, exp: 0 }), 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', name: 'long ago' })
+  await verification.rejects(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED' })
+  await verification.rejects(t, verification.token({ iat: at, exp: at - 1 }), 'time', { name: 'it ends before it begins' })
+  await verification.rejects(t, verification.token({ iat: 0, exp: 0 }), 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', name: 'long ago' })
 })
 
 t.test('M-18 iat and nbf hold to the second, under a clock that stands still', async t => {
@@ -129,13 +129,13 @@ t.test('M-18 iat and nbf hold to the second, under a clock that stands still', a
   const at = clock.now / 1000
   for (const claim of ['iat', 'nbf']) {
     await verification.admits(t, verification.token({ [claim]: at + 30 }), `${claim}: 30 s ahead`)
-    await verification.refuses(t, verification.token({ [claim]: at + 31 }), 'time', { name: `${claim}: 31 s ahead` })
+    await verification.rejects(t, verification.token({ [claim]: at + 31 }), 'time', { name: `${claim}: 31 s ahead` })
     t.equal(await statusOf(t, { clockTolerance: 0 }, verification.token({ [claim]: at })), 200, `${claim}: now`)
     t.equal(await statusOf(t, { clockTolerance: 0 }, verification.token({ [claim]: at + 1 })), 401, `${claim}: 1 s ahead`)
   }
   const token = verification.token({ iat: at + 31, nbf: undefined })
   clock.now += 999
-  await verification.refuses(t, token, 'time', { name: 'a millisecond early' })
+  await verification.rejects(t, token, 'time', { name: 'a millisecond early' })
   clock.now += 1
   await verification.admits(t, token, 'then it begins')
 })
@@ -181,25 +181,25 @@ t.test('C-15 a clock set back makes no token good for longer than it says', asyn
   const token = team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: 60 })
   await verification.admits(t, token)
   clock += 100_000
-  await verification.refuses(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED' })
+  await verification.rejects(t, token, 'expired', { code: 'FST_CF_ACCESS_TOKEN_EXPIRED' })
   clock -= 24 * 3_600_000
   await t.rejects(verification.app.cfAccess.verify(token), { code: 'FST_CF_ACCESS_TOKEN_INVALID' }, 'it is not valid yet')
 })
 
-t.test('C-20 a payload that is no JSON object is refused', async t => {
+t.test('C-20 a payload that is no JSON object is rejected', async t => {
   const texts = ['null', '[]', '"x"', '7', 'true', '{', 'NaN', 'Infinity', '// {}', '{"a":1}\0', '{"a":1}x', '{a:1}', '[{}]']
-  for (const text of texts) await verification.refuses(t, signText(text), 'malformed', { name: text })
+  for (const text of texts) await verification.rejects(t, signText(text), 'malformed', { name: text })
   const [, payload = ''] = verification.token().split('.')
   const text = Buffer.from(payload, 'base64url').toString()
-  await verification.refuses(t, signText(`\uFEFF${text}`), 'malformed', { name: 'a byte order mark' })
-  await verification.refuses(t, signText(`${text}\0`), 'malformed', { name: 'a NUL' })
-  await verification.refuses(t, signText(`[${text}]`), 'malformed', { name: 'a list of good claims' })
+  await verification.rejects(t, signText(`\uFEFF${text}`), 'malformed', { name: 'a byte order mark' })
+  await verification.rejects(t, signText(`${text}\0`), 'malformed', { name: 'a NUL' })
+  await verification.rejects(t, signText(`[${text}]`), 'malformed', { name: 'a list of good claims' })
 })
 
 t.test('C-21 of a claim that is there twice the last one counts, everywhere', async t => {
   const twice = (first: string, second: string): string => withText('email', `"${first}","email":"${second}"`)
   t.match(await verification.admits(t, twice('first@acme.com', 'last@acme.com')), { email: 'last@acme.com', claims: { email: 'last@acme.com' } })
-  await verification.refuses(t, withText('exp', `${now() + 60},"exp":${now() - 600}`), 'time')
+  await verification.rejects(t, withText('exp', `${now() + 60},"exp":${now() - 600}`), 'time')
 })
 
 t.test('C-22 claims named like members of objects are claims like any other', async t => {
@@ -214,7 +214,7 @@ t.test('C-22 claims named like members of objects are claims like any other', as
 
 t.test('C-23 claims nested deeply or very long do no harm', async t => {
   for (const depth of [40, 5000]) {
-    await verification.refuses(t, withText('custom', '['.repeat(depth) + ']'.repeat(depth)), 'identity', { name: `${depth} deep` })
+    await verification.rejects(t, withText('custom', '['.repeat(depth) + ']'.repeat(depth)), 'identity', { name: `${depth} deep` })
   }
   await verification.admits(t, verification.token({ custom: { deep: { er: [[[{}]]] } } }))
   await verification.admits(t, verification.token({ custom: { text: 'x'.repeat(9000) } }))
@@ -222,9 +222,9 @@ t.test('C-23 claims nested deeply or very long do no harm', async t => {
 })
 
 t.test('C-24 a person has one e-mail address in plain text', async t => {
-  await refusesEach(t, 'email', [undefined, null, '', 7, true, ['a@acme.com'], { email: 'a@acme.com' }, 'a'.repeat(321), 'a@acme.com\n', 'a\r\n@acme.com', 'a b@acme.com', 'a\0@acme.com', '\u001b[31ma@acme.com'], 'identity')
-  await refusesEach(t, 'sub', [undefined, null, 7, ['x']], 'identity')
-  await refusesEach(t, 'country', [null, '', 7, ['DE'], 'D\nE'], 'identity')
+  await rejectsEach(t, 'email', [undefined, null, '', 7, true, ['a@acme.com'], { email: 'a@acme.com' }, 'a'.repeat(321), 'a@acme.com\n', 'a\r\n@acme.com', 'a b@acme.com', 'a\0@acme.com', '\u001b[31ma@acme.com'], 'identity')
+  await rejectsEach(t, 'sub', [undefined, null, 7, ['x']], 'identity')
+  await rejectsEach(t, 'country', [null, '', 7, ['DE'], 'D\nE'], 'identity')
 })
 
 t.test('C-25 a machine is what has an empty sub and a common name, and nothing else', async t => {
@@ -234,7 +234,7 @@ t.test('C-25 a machine is what has an empty sub and a common name, and nothing e
   t.match(await verification.admits(t, machine({ aud: AUD })), { kind: 'service' }, 'an AUD tag as text, as in older tokens')
   for (const claims of [{ common_name: undefined }, { common_name: '' }, { common_name: [CLIENT_ID] }, { common_name: 7 }, { common_name: 'a\nb' },
     { email: 'a@acme.com' }, { email: '' }, { email: null }, { sub: undefined }, { sub: null }, { sub: ' ' }, { sub: 'x' }]) {
-    await verification.refuses(t, machine(claims), 'identity', { name: JSON.stringify(claims) })
+    await verification.rejects(t, machine(claims), 'identity', { name: JSON.stringify(claims) })
   }
 })
 
@@ -243,9 +243,9 @@ t.test('M-18 a common name is text without control characters', async t => {
   const controls = [...Array(0x20).keys(), 0x7F, ...Array.from({ length: 0x20 }, (_, i) => 0x80 + i)].map(code => String.fromCharCode(code))
   for (const control of controls) {
     for (const name of [control, `pump${control}7`, `${control}pump`, `pump${control}`, `k${control}.access`]) {
-      await verification.refuses(t, machine(name), 'identity', { name: JSON.stringify(name) })
+      await verification.rejects(t, machine(name), 'identity', { name: JSON.stringify(name) })
     }
   }
   for (const name of ['pump 7', 'P\u00FCmpe', '\u6C34', '*.example.com', 'CN=pump, O="Acme"', 'x'.repeat(320)]) t.match(await verification.admits(t, machine(name)), { commonName: name })
-  await verification.refuses(t, machine('x'.repeat(321)), 'identity')
+  await verification.rejects(t, machine('x'.repeat(321)), 'identity')
 })

@@ -21,7 +21,7 @@ const all = [
 
 export const contestants = all.filter(({ file }) => only === undefined || only.includes(file))
 
-/** Refuses without looking, to tell a refusal's own cost from the decision's. */
+/** Rejects without looking, to tell a rejection's own cost from the decision's. */
 export const closed = { file: 'closed', title: 'closed route', baseline: 'open' }
 
 export const ours = all[1]

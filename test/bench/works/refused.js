@@ -16,7 +16,7 @@ const COUNT = 2000
  */
 
 /** @param {import('../rounds.js').Bench} bench */
-export async function refused (bench) {
+export async function rejected (bench) {
   const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, requests: tokens.map(token => ({ headers: bearing(token) })) }))
   const ask = async (/** @type {Server} */ server, /** @type {Contestant} */ { file, baseline }, /** @type {number} */ seconds) => {
     const samples = {}
@@ -27,8 +27,8 @@ export async function refused (bench) {
     (server, contestant) => ask(server, contestant, bench.seconds / 4),
     (server, contestant, { seconds }) => ask(server, contestant, seconds))
   return [
-    matrix('Refused: CPU µs a request, over those of a closed route', figures, ALL.slice(1), ({ baseline }) => baseline === 'open' ? closed.file : baseline),
-    compare('Refused: ', figures, ALL)
+    matrix('Rejected: CPU µs a request, over those of a closed route', figures, ALL.slice(1), ({ baseline }) => baseline === 'open' ? closed.file : baseline),
+    compare('Rejected: ', figures, ALL)
   ].join('\n')
 }
 

@@ -11,7 +11,7 @@ export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH', 'Stand-in 
 export const ReservedError = createError('FST_CF_ACCESS_EDGE_RESERVED', 'Stand-in for Cloudflare Access: /cdn-cgi never reaches an application', 404)
 const LoginRequiredError = createError('FST_CF_ACCESS_EDGE_LOGIN_REQUIRED', 'Stand-in for Cloudflare Access: no session, and not a browser that asks for a page', 401)
 export const ServiceTokenError = createError('FST_CF_ACCESS_EDGE_SERVICE_TOKEN', 'Stand-in for Cloudflare Access: this pair of CF-Access-Client-Id and CF-Access-Client-Secret is not known', 401)
-const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Stand-in for Cloudflare Access: the policy of %s refuses by its "%s"', 403)
+const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Stand-in for Cloudflare Access: the policy of %s rejects by its "%s"', 403)
 export const ForeignFormError = createError('FST_CF_ACCESS_EDGE_FORM', 'Stand-in for Cloudflare Access: this form was sent from another site', 403)
 
 /** Sends a browser to the login page, and tells everybody else. */
@@ -22,7 +22,7 @@ export function askToLogIn (request: FastifyRequest, reply: FastifyReply, { audi
   throw new LoginRequiredError()
 }
 
-/** @param rule the one of the application's policy that refuses */
+/** @param rule the one of the application's policy that denies */
 export function sendForbidden (request: FastifyRequest, reply: FastifyReply, application: Application, who: string, rule: string): FastifyReply {
   reply.headers({ 'cache-control': 'no-store', 'cf-access-error': bytesOf(rule) })
   if (!isNavigation(request)) throw new ForbiddenError(application.path, rule)
