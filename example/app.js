@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import cfAccess, { guard } from 'fastify-cf-access'
 
 /**
- * @param {{ teamDomain: string, audience: string }} access where the people come from
+ * @param {{ teamDomain: string, audience: string }} access where the users come from
  * @param {import('fastify').FastifyServerOptions} [options]
  */
 export async function createApp (access, options) {
@@ -15,12 +15,12 @@ export async function createApp (access, options) {
 
   app.get('/', async () => 'Everybody may read this.\n')
 
-  app.get('/reports', { onRequest: guard({ include: { emailDomain: 'example.com' } }) }, async () => 'Our own people may read this.\n')
+  app.get('/reports', { onRequest: guard({ include: { emailDomain: 'example.com' } }) }, async () => 'Our own users may read this.\n')
 
   app.post('/deploy', { onRequest: guard({ include: { serviceToken: true } }) }, async request =>
     `Deployed for ${request.cfAccess?.kind === 'service' ? request.cfAccess.clientId : 'nobody'}.\n`)
 
-  // For whoever keeps the application running: is it able to let people in?
+  // For whoever keeps the application running: is it able to let users in?
   app.get('/ready', async (_request, reply) => {
     const keys = app.cfAccess.status()
     return reply.code(keys.state === 'unavailable' ? 503 : 200).send(keys)
@@ -39,7 +39,7 @@ async function admin (scope, { teamDomain, audience }) {
 
   scope.get('/', async request => `Hello ${request.cfAccess?.kind === 'user' ? request.cfAccess.email : 'machine'}.\n`)
 
-  // Beside the token, Access is asked for this person's groups.
+  // Beside the token, Access is asked for this user's groups.
   scope.get('/billing', { config: { cfAccess: { include: { group: 'billing' } } } }, async () => 'The books.\n')
 
   scope.get('/health', { config: { cfAccess: false } }, async () => 'ok\n')

@@ -1,4 +1,4 @@
-// The example behind a stand-in for Cloudflare's edge, in one process: real logins, by nobody in particular.
+// The example behind an emulator for Cloudflare's edge, in one process: real logins of made-up users.
 import { createAccessEdge } from 'fastify-cf-access/dev'
 import { createApp } from './app.js'
 
@@ -12,7 +12,7 @@ export async function startBehindEdge ({ port, edgePort, audience, session = '24
     to: `http://127.0.0.1:${port}`,
     port: edgePort,
     session,
-    people: [
+    users: [
       { email: 'alice@example.com', name: 'Alice', groups: ['admins', 'billing'] },
       { email: 'bob@example.com', name: 'Bob', groups: ['staff'], claims: { custom: { department: 'sales' } } }
     ],

@@ -35,7 +35,7 @@ export function createRequests (team, strangers, audience) {
     { who: 'a clerk', path: '/admin/billing', headers: bearing(clerk), status: 200, outcome: 'The books' },
     { who: 'alice', path: '/admin/billing', headers: bearing(alice), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },
     { who: 'nobody', path: '/ready', status: 200, outcome: '{"state":"fresh"' },
-    { who: 'alice', path: '/reports', headers: bearing(alice), status: 200, outcome: 'Our own people' },
+    { who: 'alice', path: '/reports', headers: bearing(alice), status: 200, outcome: 'Our own users' },
     { who: 'a guest', path: '/reports', headers: bearing(guest), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },
     { who: 'a service', method: 'POST', path: '/deploy', headers: bearing(robot), status: 200, outcome: 'Deployed for e367826f' },
     { who: 'alice', method: 'POST', path: '/deploy', headers: bearing(alice), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },

@@ -1,5 +1,5 @@
 // Starts the example. With `--check` it makes its requests, compares, and ends with 0 or 1.
-// With CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set it runs against that team instead of a stand-in.
+// With CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set it runs against that team instead of an emulator.
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import { createApp } from './app.js'
 import { ROBOT, startBehindEdge } from './edge.js'
@@ -37,7 +37,7 @@ async function runOnStandIn (audience) {
 async function stayUp (audience) {
   const { edge } = await startBehindEdge({ port: Number(PORT), edgePort: Number(EDGE_PORT), audience })
   console.log(`
-Now by hand, through a stand-in for Cloudflare's edge. Open
+Now by hand, through an emulator for Cloudflare's edge. Open
 
   ${edge.domain}/admin
 

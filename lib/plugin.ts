@@ -37,7 +37,7 @@ export interface CfAccess {
    */
   status (): CfAccessKeyStatus
   /**
-   * Where a person logs out: of every application of the team, whichever address is used. The
+   * Where a user logs out: of every application of the team, whichever address is used. The
    * application's own address, `at: 'application'`, clears its cookie at once.
    * @param returnTo an absolute http or https URL of an application behind Access
    * @throws {OptionsInvalidError} when it is none

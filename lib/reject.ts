@@ -10,8 +10,6 @@ interface Rejection extends Error {
   readonly reason?: string
 }
 
-const CODE = /^FST_CF_ACCESS_/
-
 /** Scopes inside one another each have the hook. Not by error: requests that wait for one verification share it. */
 const reported = new WeakSet<FastifyRequest>()
 
@@ -29,7 +27,7 @@ export function cfAccessOnError (request: FastifyRequest, reply: FastifyReply, e
 }
 
 function isRejection (error: Error): error is Rejection {
-  return CODE.test(String((error as { code?: unknown }).code))
+  return String((error as { code?: unknown }).code).startsWith('FST_CF_ACCESS_')
 }
 
 /** The log learns the reason; the client only what the error's class says. */

@@ -78,13 +78,13 @@ t.test('a token that Access is asked about again is not answered from memory', a
 t.test('each rejection is told, with its rule and where it was', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { exclude: { emailDomain: 'evil.com' } } })
-  app.get('/people/:id', async () => 'in')
+  app.get('/users/:id', async () => 'in')
   const heard = on(t, channels.rejection)
-  await app.inject('/people/1')
-  await app.inject({ url: '/people/1', headers: bearing(alice({ type: 'org' })) })
-  await app.inject({ url: '/people/1', headers: bearing(team.userToken({ email: 'eve@evil.com', audience: AUD })) })
-  t.equal((await app.inject({ url: '/people/1', headers: bearing(alice()) })).statusCode, 200)
-  const where = { method: 'GET', route: '/people/:id' }
+  await app.inject('/users/1')
+  await app.inject({ url: '/users/1', headers: bearing(alice({ type: 'org' })) })
+  await app.inject({ url: '/users/1', headers: bearing(team.userToken({ email: 'eve@evil.com', audience: AUD })) })
+  t.equal((await app.inject({ url: '/users/1', headers: bearing(alice()) })).statusCode, 200)
+  const where = { method: 'GET', route: '/users/:id' }
   t.strictSame(heard, [
     { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing', statusCode: 401, ...where },
     { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'type', statusCode: 401, ...where },

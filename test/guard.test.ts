@@ -223,9 +223,9 @@ t.test('the guard works inside @fastify/auth, alone and in relations', async t =
   await app.register(fastifyAuth)
   app.register(cfAccess, { ...options, global: false })
   const never = async (): Promise<void> => { throw new Error('no') }
-  const people = guard({ include: { email: true } })
-  app.get('/or', { preHandler: app.auth([never, people]) }, whoAmI)
-  app.get('/and', { preHandler: app.auth([guard(), people], { relation: 'and' }) }, whoAmI)
+  const users = guard({ include: { email: true } })
+  app.get('/or', { preHandler: app.auth([never, users]) }, whoAmI)
+  app.get('/and', { preHandler: app.auth([guard(), users], { relation: 'and' }) }, whoAmI)
   for (const path of ['/or', '/and']) await isGuarded(t, app, path)
   t.equal(await statusOf(app, '/and', robot), 403)
 })

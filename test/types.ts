@@ -104,7 +104,7 @@ app.get<ById>('/request/:id', { onRequest: guard() }, async request => {
 app.get('/none', async request => {
   const guarded = request as CfAccessRequest
   is<Equal<typeof guarded.cfAccess, CfAccessIdentity>>()
-  // @ts-expect-error a person, not just anybody
+  // @ts-expect-error a user, not just anybody
   remove(guarded)
 })
 

@@ -11,7 +11,7 @@ export interface Team {
   readonly certsUrl: string
   /** Tells who a token speaks of. */
   readonly identityUrl: string
-  /** Where a person is sent to log in, and to log out. */
+  /** Where a user is sent to log in, and to log out. */
   readonly loginUrl: string
   readonly logoutUrl: string
 }
@@ -50,7 +50,7 @@ function readIssuer (text: string): string | null {
 }
 
 /**
- * Where a person logs out of the team.
+ * Where a user logs out of the team.
  * @throws {OptionsInvalidError} when `returnTo` is no absolute http or https URL
  */
 export function logoutUrl (team: Team, returnTo?: string, at: 'team' | 'application' = 'team'): string {

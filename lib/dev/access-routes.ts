@@ -8,14 +8,14 @@ import { LOGIN, loginFor, LOGOUT, STYLE } from './addresses.js'
 import type { Application, Applications } from './applications.js'
 import { setSession } from './cookie.js'
 import { loggedOutPage, loginPage, PAGE_HEADERS, type Candidate } from './pages.js'
-import { isEmail, type People } from './people.js'
+import { isEmail, type Users } from './users.js'
 import { ForeignFormError, ReservedError } from './rejections.js'
 import type { Sessions } from './sessions.js'
 import { style } from './style.js'
 
 export interface Access {
   readonly applications: Applications
-  readonly people: People
+  readonly users: Users
   readonly sessions: Sessions
   readonly endpoints: Endpoints
 }
@@ -80,15 +80,15 @@ function destinationOf (query: URLSearchParams, { applications }: Access): Desti
 }
 
 function sendLoginPage (
-  request: FastifyRequest, reply: FastifyReply, { application, target }: Destination, { people, sessions }: Access, mistake?: string
+  request: FastifyRequest, reply: FastifyReply, { application, target }: Destination, { users, sessions }: Access, mistake?: string
 ): FastifyReply {
-  const candidates = people.list.map((person): Candidate =>
-    ({ ...person, claims: decodeJwt(sessions.begin(person.email, application.audience).token) }))
+  const candidates = users.list.map((user): Candidate =>
+    ({ ...user, claims: decodeJwt(sessions.begin(user.email, application.audience).token) }))
   const current = sessions.read(request.cookies[TOKEN_COOKIE])?.claims.email
   return reply.headers(PAGE_HEADERS).send(loginPage({ application, target, candidates, current, mistake }))
 }
 
-/** Browsers say where a form comes from, and nobody else has a person's cookies to lose. */
+/** Browsers say where a form comes from, and nobody else has a user's cookies to lose. */
 async function rejectForeignForms ({ headers }: FastifyRequest): Promise<void> {
   const { origin = `http://${headers.host}`, 'sec-fetch-site': site = 'same-origin' } = headers
   if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()

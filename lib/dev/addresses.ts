@@ -1,9 +1,9 @@
-/** Where the stand-in's own pages are. */
+/** Where the emulator's own pages are. */
 import { ACCESS_PATH } from '../access/protocol.js'
 
 export const LOGIN = `${ACCESS_PATH}/login`
 export const LOGOUT = `${ACCESS_PATH}/logout`
-export const STYLE = `${ACCESS_PATH}/stand-in.css`
+export const STYLE = `${ACCESS_PATH}/emulator.css`
 
 /** @param target the path to come back to */
 export function loginFor (host: string, audience: string, target: string): string {

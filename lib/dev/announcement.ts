@@ -5,7 +5,7 @@ export function announcement ({ domain, applications }: Pick<AccessEdge, 'domain
   const options = applications.map(({ path, audience }) =>
     `  { ${path === '/' ? '' : `prefix: '${path}', `}teamDomain: '${domain}', audience: '${audience}' }`)
   const tags = applications.map(({ path, audience }) => `  CF_ACCESS_AUD=${audience}${path === '/' ? '' : `  # ${path}`}`)
-  return `A stand-in for Cloudflare Access, for development only: whoever opens it can be anybody.
+  return `An emulator for Cloudflare Access, for development only: anyone who opens it can sign in as any user.
 
 Open ${domain} in place of ${to}
 

@@ -1,4 +1,4 @@
-/** The Access applications of the stand-in: paths, each with its AUD tag and policy. */
+/** The Access applications of the emulator: paths, each with its AUD tag and policy. */
 import { createHash } from 'node:crypto'
 import { RESERVED_PATH } from '../access/protocol.js'
 import { possiblePaths } from '../coverage/possible-paths.js'

@@ -15,7 +15,7 @@ Stands in for Cloudflare Access in front of an application, on loopback, for dev
 
   --to URL                     the application, such as http://127.0.0.1:3000
   --port NUMBER                where to listen on 127.0.0.1; default 4000
-  --person EMAIL[=GROUP,…]     somebody to be at a click; may be repeated
+  --user EMAIL[=GROUP,…]     somebody to be at a click; may be repeated
   --service-token ID=SECRET    a machine's credentials; may be repeated
   --audience TAG               the AUD tag of the application; default: one that stays the same
   --session TIME               how long a session lasts, such as 90s, 5m or 24h; default 24h
@@ -23,7 +23,7 @@ Stands in for Cloudflare Access in front of an application, on loopback, for dev
   --outage [KIND]              the endpoints fail, by default "down"; one of
 ${KINDS}
   --keys FILE                  keeps the keys there, so that sessions outlive a restart
-  --config FILE                all of this and more, as JSON: to, port, people, serviceTokens,
+  --config FILE                all of this and more, as JSON: to, port, users, serviceTokens,
                                applications, session, rotate, outage, keys; flags go first
   --help, --version
 `
@@ -31,7 +31,7 @@ ${KINDS}
 const FLAGS = {
   to: { type: 'string' },
   port: { type: 'string' },
-  person: { type: 'string', multiple: true },
+  user: { type: 'string', multiple: true },
   'service-token': { type: 'string', multiple: true },
   audience: { type: 'string' },
   session: { type: 'string' },
@@ -78,11 +78,11 @@ function nameOutage (arg: string, i: number, args: readonly string[]): string | 
   return arg === '--outage' && !Object.hasOwn(faults, args[i + 1] ?? '') ? ['--outage', 'down'] : arg
 }
 
-function optionsOf ({ to, port, person, 'service-token': service, audience, session, rotate, outage, keys }: Flags): object {
+function optionsOf ({ to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags): object {
   const options = {
     to,
     port: numberOf(port),
-    people: person?.map(personOf),
+    users: user?.map(userOf),
     serviceTokens: service?.map(serviceTokenOf),
     applications: audience === undefined ? undefined : [{ path: '/', audience }],
     session,
@@ -98,7 +98,7 @@ function numberOf (text: string | undefined): number | string | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : text
 }
 
-function personOf (text: string): object {
+function userOf (text: string): object {
   const [, email, groups] = /^([^=]*)(?:=(.*))?$/s.exec(text)!
   return groups === undefined ? { email } : { email, groups: groups.split(',').map(group => group.trim()).filter(group => group !== '') }
 }

@@ -1,4 +1,4 @@
-/** A stand-in for Cloudflare's edge, with Access, in front of an application: on loopback, for development. */
+/** An emulator for Cloudflare's edge, with Access, in front of an application: on loopback, for development. */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -75,7 +75,7 @@ export class AccessEdge {
   }
 }
 
-const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST', 'Stand-in for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
+const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST', 'Emulator for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
 
 // Any other name was made to point here by somebody who wants to act in this browser's place.
 const LOOPBACK_HOST = /^(?:(?:[\w-]+\.)*localhost|127\.0\.0\.1)(?::\d{1,5})?$/i
@@ -91,8 +91,8 @@ export async function createAccessEdge (options: AccessEdgeOptions): Promise<Acc
   const keys = settings.keys === null ? await SigningKeys.create() : await loadKeys(settings.keys)
   const server = await listen(settings.port)
   const issuer = new Issuer(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys)
-  const sessions = new Sessions(issuer, settings.people, settings.session)
-  const endpoints = new Endpoints(issuer, (_token, claims) => sessions.hasEnded(claims) ? null : settings.people.knowledgeOf(claims))
+  const sessions = new Sessions(issuer, settings.users, settings.session)
+  const endpoints = new Endpoints(issuer, (_token, claims) => sessions.hasEnded(claims) ? null : settings.users.knowledgeOf(claims))
   if (settings.outage !== null) endpoints.outage(settings.outage)
   const gate = new Gate(issuer, sessions, settings)
 

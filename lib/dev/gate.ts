@@ -11,7 +11,7 @@ import type { Application, Applications } from './applications.js'
 import { setSession } from './cookie.js'
 import { bytesOf, edgeHeaders } from './headers.js'
 import type { EdgeSettings } from './options.js'
-import type { People } from './people.js'
+import type { Users } from './users.js'
 import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './rejections.js'
 import type { Sessions } from './sessions.js'
 
@@ -25,16 +25,16 @@ interface Caller {
 export class Gate {
   readonly #issuer: Issuer
   readonly #applications: Applications
-  readonly #people: People
+  readonly #users: Users
   readonly #services: ReadonlyMap<string, string>
   readonly #sessions: Sessions
   readonly #lifetime: number
 
-  constructor (issuer: Issuer, sessions: Sessions, { applications, people, services, session }: EdgeSettings) {
+  constructor (issuer: Issuer, sessions: Sessions, { applications, users, services, session }: EdgeSettings) {
     this.#issuer = issuer
     this.#sessions = sessions
     this.#applications = applications
-    this.#people = people
+    this.#users = users
     this.#services = services
     this.#lifetime = session
   }
@@ -78,7 +78,7 @@ export class Gate {
   /** Answers a policy's questions as get-identity would. */
   readonly #voucher: DetailsSource = {
     details: async (identity: CfAccessIdentity) => {
-      const answer = this.#people.answerOf(identity.claims)
+      const answer = this.#users.answerOf(identity.claims)
       return identity.kind === 'user'
         ? readUserDetails(answer, identity.email)
         : readMachineDetails(answer, String(identity.claims.common_name))

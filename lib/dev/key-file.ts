@@ -56,7 +56,7 @@ function parse (text: string, file: string): SigningKeys {
     const [current, previous] = (JSON.parse(text) as { keys: [JsonWebKey, JsonWebKey] }).keys
     return new SigningKeys(readKey(current), readKey(previous))
   } catch {
-    throw new OptionsInvalidError(`Option "keys" names ${file}, which does not hold keys of this stand-in; delete it, and new ones are made.`)
+    throw new OptionsInvalidError(`Option "keys" names ${file}, which does not hold keys of this emulator; delete it, and new ones are made.`)
   }
 }
 

@@ -1,11 +1,11 @@
-/** What the stand-in for the edge is given, and the settings it becomes once checked. */
+/** What the emulator for the edge is given, and the settings it becomes once checked. */
 import { OptionsInvalidError } from '../errors.js'
 import type { Outage } from '../testing/endpoints.js'
 import { faults } from '../testing/faults.js'
 import { DURATION_TAKES, readDuration } from '../util/duration.js'
 import { readMembers, readNumber, throwInvalidOption, rejectUnknownNames } from '../util/option-readers.js'
 import { readApplications, type AccessApplication, type Applications } from './applications.js'
-import { readPeople, type AccessPerson, type People } from './people.js'
+import { readUsers, type AccessUser, type Users } from './users.js'
 
 /** A credential of a machine's. */
 export interface AccessServiceToken {
@@ -15,14 +15,14 @@ export interface AccessServiceToken {
   readonly clientSecret: string
 }
 
-/** What the stand-in is to do. */
+/** What the emulator is to do. */
 export interface AccessEdgeOptions {
   /** The application to stand in front of: `http://127.0.0.1:3000`. */
   readonly to: string
   /** Where to listen on 127.0.0.1; 0 for wherever there is room. Default 4000. */
   readonly port?: number
   /** Who one can be at a click; any other address can be typed. Default: Alice, an admin, and Bob. */
-  readonly people?: readonly AccessPerson[]
+  readonly users?: readonly AccessUser[]
   /** Default: none. */
   readonly serviceTokens?: readonly AccessServiceToken[]
   /** By path, the longest decides; what is in none is public. Default: one, at `/`. */
@@ -40,7 +40,7 @@ export interface AccessEdgeOptions {
 export interface EdgeSettings {
   readonly to: string
   readonly port: number
-  readonly people: People
+  readonly users: Users
   /** Secrets by client ID. */
   readonly services: ReadonlyMap<string, string>
   readonly applications: Applications
@@ -53,13 +53,13 @@ export interface EdgeSettings {
   readonly keys: string | null
 }
 
-const NAMES = ['to', 'port', 'people', 'serviceTokens', 'applications', 'session', 'rotate', 'outage', 'keys']
+const NAMES = ['to', 'port', 'users', 'serviceTokens', 'applications', 'session', 'rotate', 'outage', 'keys']
 
 const ORIGIN = /^https?:\/\/[^/?#@\\\s]+\/?$/i
 
 const DEFAULTS = {
   port: 4000,
-  people: [
+  users: [
     { email: 'alice@example.com', name: 'Alice', groups: ['admins', 'staff'] },
     { email: 'bob@example.com', name: 'Bob', groups: ['staff'] }
   ],
@@ -80,11 +80,11 @@ export function checkEdgeOptions (options: object): EdgeSettings {
   const given = new Map<string, unknown>(Object.entries({ ...DEFAULTS, ...options }))
   const to = readTarget(given.get('to'))
   const port = readPort(given.get('port'))
-  if (isOwn(to, port)) throw new OptionsInvalidError(`Option "to" is ${to}, where the stand-in itself is to listen; give it another "port".`)
+  if (isOwn(to, port)) throw new OptionsInvalidError(`Option "to" is ${to}, where the emulator itself is to listen; give it another "port".`)
   return {
     to,
     port,
-    people: readPeople(given.get('people')),
+    users: readUsers(given.get('users')),
     services: readServiceTokens(given.get('serviceTokens')),
     applications: readApplications(given.get('applications')),
     session: readDuration(given.get('session')) ?? throwInvalidOption('session', given.get('session'), DURATION_TAKES),

@@ -1,8 +1,8 @@
-/** What a person sees of the stand-in: plain pages that work without a script. */
+/** What a user sees of the emulator: plain pages that work without a script. */
 import { LOGIN, LOGOUT, STYLE } from './addresses.js'
 import type { Application } from './applications.js'
 import { html, type Html } from './html.js'
-import type { AccessPerson } from './people.js'
+import type { AccessUser } from './users.js'
 
 /** Nothing but the pages' own text, style and forms. */
 export const PAGE_HEADERS = {
@@ -13,17 +13,17 @@ export const PAGE_HEADERS = {
   'cache-control': 'no-store'
 }
 
-export interface Candidate extends AccessPerson {
-  /** Of the token this person would get. */
+export interface Candidate extends AccessUser {
+  /** Of the token this user would get. */
   readonly claims: Readonly<Record<string, unknown>>
 }
 
 export interface LoginPage {
   readonly application: Application
-  /** Where the person was going. */
+  /** Where the user was going. */
   readonly target: string
   readonly candidates: readonly Candidate[]
-  /** The signed-in person's address, if any. */
+  /** The signed-in user's address, if any. */
   readonly current: string | undefined
   /** What was typed and is no address, if anything. */
   readonly mistake: string | undefined
@@ -64,7 +64,7 @@ function candidateItem ({ email, name = email, groups = [], claims }: Candidate)
       </li>`
 }
 
-function groupItem (group: NonNullable<AccessPerson['groups']>[number]): Html {
+function groupItem (group: NonNullable<AccessUser['groups']>[number]): Html {
   return html`<span>${typeof group === 'string' ? group : group.name ?? group.email ?? group.id ?? ''}</span> `
 }
 
@@ -97,7 +97,7 @@ function page (title: string, content: Html): string {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
-    <title>${title} · stand-in for Access</title>
+    <title>${title} · emulator for Access</title>
     <link rel="stylesheet" href="${STYLE}">
   </head>
   <body>

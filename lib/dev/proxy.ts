@@ -14,7 +14,7 @@ export async function importHttpProxy (): Promise<HttpProxy> {
   try {
     return (await import('@fastify/http-proxy')).default
   } catch {
-    throw new OptionsInvalidError('The stand-in needs @fastify/http-proxy: npm install --save-dev @fastify/http-proxy')
+    throw new OptionsInvalidError('The emulator needs @fastify/http-proxy: npm install --save-dev @fastify/http-proxy')
   }
 }
 
@@ -59,5 +59,5 @@ function webSocketHeaders (request: FastifyRequest): IncomingHttpHeaders {
 }
 
 function sendUnreachable (reply: FastifyReply, to: string, error: Error): void {
-  reply.code(502).type('text/plain; charset=utf-8').send(`Stand-in for Cloudflare Access: the application at ${to} does not answer. ${error.message}\n`)
+  reply.code(502).type('text/plain; charset=utf-8').send(`Emulator for Cloudflare Access: the application at ${to} does not answer. ${error.message}\n`)
 }

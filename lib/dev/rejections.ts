@@ -1,4 +1,4 @@
-/** How the edge says no: in pages for people, and in JSON for all else. */
+/** How the edge says no: in pages for users, and in JSON for all else. */
 import { createError } from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isNavigation, localPath } from '../access/login.js'
@@ -7,12 +7,12 @@ import type { Application } from './applications.js'
 import { bytesOf } from './headers.js'
 import { forbiddenPage, PAGE_HEADERS } from './pages.js'
 
-export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH', 'Stand-in for Cloudflare Access: this path can be read in more ways than can be told', 400)
-export const ReservedError = createError('FST_CF_ACCESS_EDGE_RESERVED', 'Stand-in for Cloudflare Access: /cdn-cgi never reaches an application', 404)
-const LoginRequiredError = createError('FST_CF_ACCESS_EDGE_LOGIN_REQUIRED', 'Stand-in for Cloudflare Access: no session, and not a browser that asks for a page', 401)
-export const ServiceTokenError = createError('FST_CF_ACCESS_EDGE_SERVICE_TOKEN', 'Stand-in for Cloudflare Access: this pair of CF-Access-Client-Id and CF-Access-Client-Secret is not known', 401)
-const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Stand-in for Cloudflare Access: the policy of %s rejects by its "%s"', 403)
-export const ForeignFormError = createError('FST_CF_ACCESS_EDGE_FORM', 'Stand-in for Cloudflare Access: this form was sent from another site', 403)
+export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH', 'Emulator for Cloudflare Access: this path can be read in more ways than can be told', 400)
+export const ReservedError = createError('FST_CF_ACCESS_EDGE_RESERVED', 'Emulator for Cloudflare Access: /cdn-cgi never reaches an application', 404)
+const LoginRequiredError = createError('FST_CF_ACCESS_EDGE_LOGIN_REQUIRED', 'Emulator for Cloudflare Access: no session, and not a browser that asks for a page', 401)
+export const ServiceTokenError = createError('FST_CF_ACCESS_EDGE_SERVICE_TOKEN', 'Emulator for Cloudflare Access: this pair of CF-Access-Client-Id and CF-Access-Client-Secret is not known', 401)
+const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Emulator for Cloudflare Access: the policy of %s rejects by its "%s"', 403)
+export const ForeignFormError = createError('FST_CF_ACCESS_EDGE_FORM', 'Emulator for Cloudflare Access: this form was sent from another site', 403)
 
 /** Sends a browser to the login page, and tells everybody else. */
 export function askToLogIn (request: FastifyRequest, reply: FastifyReply, { audience }: Application): FastifyReply {

@@ -2,7 +2,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { readOwnToken, type Issuer } from '../testing/issuer.js'
 import type { Claims } from '../testing/tokens.js'
-import type { People } from './people.js'
+import type { Users } from './users.js'
 
 export interface Session {
   readonly token: string
@@ -19,14 +19,14 @@ export interface SessionClaims extends Claims {
 
 export class Sessions {
   readonly #issuer: Issuer
-  readonly #people: People
+  readonly #users: Users
   readonly #lifetime: number
   readonly #ended = new Set<unknown>()
 
   /** @param lifetime in seconds */
-  constructor (issuer: Issuer, people: People, lifetime: number) {
+  constructor (issuer: Issuer, users: Users, lifetime: number) {
     this.#issuer = issuer
-    this.#people = people
+    this.#users = users
     this.#lifetime = lifetime
   }
 
@@ -62,7 +62,7 @@ export class Sessions {
   }
 
   #mint (email: string, audience: string, claims: Claims): Session {
-    const { country, claims: own } = this.#people.find(email)
+    const { country, claims: own } = this.#users.find(email)
     const token = this.#issuer.userToken({
       email,
       audience,

@@ -1,4 +1,4 @@
-/** How the stand-in's pages look: like a tool on a bench, and not like Cloudflare's. */
+/** How the emulator's pages look: like a tool on a bench, and not like Cloudflare's. */
 export const style = `:root {
   color-scheme: light dark;
   --ground: #f5f3ff;

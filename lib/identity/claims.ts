@@ -30,15 +30,15 @@ export interface CfAccessClaims {
   readonly nbf?: number
   /** Application tokens alone pass. */
   readonly type: 'app'
-  /** The person's ID; empty for services and certificates. */
+  /** The user's ID; empty for services and certificates. */
   readonly sub: string
-  /** A person's address. */
+  /** A user's address. */
   readonly email?: string
   /** Two letters, ISO 3166. */
   readonly country?: string
   /** The client ID of a service token, or the common name of a client certificate. */
   readonly common_name?: string
-  /** Of a person's login: the same for as long as it lasts. */
+  /** Of a user's login: the same for as long as it lasts. */
   readonly identity_nonce?: string
   readonly [claim: string]: unknown
 }

@@ -23,31 +23,31 @@ interface CommonDetails {
 }
 
 /**
- * What Access knows of a person. A member Access does not tell is `undefined`. Reading a member that is not as
+ * What Access knows of a user. A member Access does not tell is `undefined`. Reading a member that is not as
  * Access documents it throws `IdentityUnavailableError`; such a member is not enumerable, so `JSON.stringify`,
  * `inspect` and a spread leave it out. `answer` has it as it came.
  */
 export interface CfAccessUserDetails extends CommonDetails {
   /** As the identity provider spells it. */
   readonly email: string
-  /** The person's name. */
+  /** The user's name. */
   readonly name: string | undefined
-  /** Cloudflare's ID for the person in this account, which the token has as `sub`. */
+  /** Cloudflare's ID for the user in this account, which the token has as `sub`. */
   readonly userId: string | undefined
   /** `undefined`: not known, which is not the same as none. */
   readonly groups: readonly CfAccessGroup[] | undefined
-  /** Where the person logged in. */
+  /** Where the user logged in. */
   readonly identityProvider: {
     /** Its ID in the account. */
     readonly id: string | undefined
     /** Its kind, such as `azureAD`. */
     readonly type: string | undefined
   } | undefined
-  /** How the person proved who they are, such as `mfa` (RFC 8176). */
+  /** How the user proved who they are, such as `mfa` (RFC 8176). */
   readonly authMethods: readonly string[] | undefined
 }
 
-/** What Access knows of a machine, with a service token or a client certificate. Malformed members as for a person. */
+/** What Access knows of a machine, with a service token or a client certificate. Malformed members as for a user. */
 export interface CfAccessMachineDetails extends CommonDetails {
   /** Cloudflare's ID for the service token, which is not its client ID. */
   readonly serviceTokenId: string | undefined
@@ -70,7 +70,7 @@ const MAX_DEPTH = 32
 const RETRY_AFTER = 60
 
 /**
- * Reads the answer about a person. Who it is about is checked at once, each other member by itself when it is used.
+ * Reads the answer about a user. Who it is about is checked at once, each other member by itself when it is used.
  * @throws {Error} when it is about another identity.
  * @see Cloudflare docs: Application token, User identity
  */
@@ -94,7 +94,7 @@ export function readMachineDetails (answer: Json, name: string): CfAccessMachine
 }
 
 /**
- * Checks every member of an answer about a person.
+ * Checks every member of an answer about a user.
  * @throws {Error} for the first one that is not as Access documents it.
  */
 export function checkUserAnswer (answer: Json): void {

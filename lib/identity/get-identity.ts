@@ -45,7 +45,7 @@ const MAX_WAIT = 30_000
 // Where one token's request ends so, another's can still succeed: the token is too long, or what Access knows of it is odd.
 const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]
 
-/** One registration's memory of what Access says of its tokens. Kept by token: two people may share an e-mail address in turn. */
+/** One registration's memory of what Access says of its tokens. Kept by token: two users may share an e-mail address in turn. */
 export class GetIdentityClient {
   readonly #url: string
   readonly #fetch: CfAccessFetch

@@ -52,13 +52,13 @@ abstract class Identity<Details extends CfAccessDetails> {
   }
 }
 
-/** A person who logged in. */
+/** A user who logged in. */
 export class CfAccessUser extends Identity<CfAccessUserDetails> {
   /** Tells the three kinds apart, for TypeScript too. */
   readonly kind = 'user'
   /** As the identity provider spells it. */
   readonly email: string
-  /** Cloudflare's ID for this person in this account. */
+  /** Cloudflare's ID for this user in this account. */
   readonly subject: string
   /** Two letters, ISO 3166, where Access knows it. */
   readonly country?: string

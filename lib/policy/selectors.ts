@@ -35,9 +35,9 @@ export type CfAccessGroupSelector = ExactlyOne<{
  * @see Cloudflare docs: Access policies, selectors
  */
 export type CfAccessSelectors = AtLeastOne<{
-  /** E-mail addresses of people; `true` for any person. */
+  /** E-mail addresses of users; `true` for any user. */
   readonly email: true | OneOrMore<string>
-  /** Domains of people's e-mail addresses: a subdomain is another domain. */
+  /** Domains of users's e-mail addresses: a subdomain is another domain. */
   readonly emailDomain: OneOrMore<string>
   /**
    * Groups of users at their identity provider. Asks `details()`. Text that contains `@` is a group's e-mail address;
@@ -54,11 +54,11 @@ export type CfAccessSelectors = AtLeastOne<{
    * `*.example.com`: it matches that very name, and `exclude` denies the names it covers too.
    */
   readonly commonName: true | OneOrMore<string>
-  /** Two-letter ISO 3166 codes. Access names a country for people alone. */
+  /** Two-letter ISO 3166 codes. Access names a country for users alone. */
   readonly country: OneOrMore<string>
-  /** Identity providers of people, each by its ID in the account or its kind, such as `azureAD`. Asks `details()`. */
+  /** Identity providers of users, each by its ID in the account or its kind, such as `azureAD`. Asks `details()`. */
   readonly identityProvider: OneOrMore<string>
-  /** How people proved who they are, such as `mfa` (RFC 8176). Asks `details()`. */
+  /** How users proved who they are, such as `mfa` (RFC 8176). Asks `details()`. */
   readonly authMethod: OneOrMore<string>
   /**
    * Claims of the token, each by its name and the values it may have, compared strictly. A dot goes
@@ -98,7 +98,7 @@ const COMMON_NAME = /^(?:\*\.)?[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
 
 const SELECTORS: Readonly<Record<string, Selector>> = {
   email: {
-    takes: 'an e-mail address, a list of them, or true for any person, and no patterns: for a whole domain use emailDomain',
+    takes: 'an e-mail address, a list of them, or true for any user, and no patterns: for a whole domain use emailDomain',
     compile: textSelector(EMAIL, (identity, values) => identity.kind === 'user' && values.has(identity.email), identity => identity.kind === 'user')
   },
   emailDomain: {
@@ -127,11 +127,11 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
   },
   identityProvider: {
     takes: 'an identity provider\'s ID or kind, or a list of them, and no patterns',
-    compile: textSelector(TEXT, askingPeople(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
+    compile: textSelector(TEXT, askingUsers(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
   },
   authMethod: {
     takes: 'an authentication method such as "mfa", or a list of them, and no patterns',
-    compile: textSelector(TEXT, askingPeople(({ authMethods }, values) => authMethods && anyOf(authMethods, values)))
+    compile: textSelector(TEXT, askingUsers(({ authMethods }, values) => authMethods && anyOf(authMethods, values)))
   }
 }
 
@@ -191,7 +191,7 @@ function compileClaims (claims: unknown, name: string): CompiledSelector[] {
 function warnOfGroups (path: string): void {
   if (!/^custom\.groups(?:\.|$)/.test(path)) return
   process.emitWarning(
-    'Access leaves custom.groups out of a person\'s token when it grows large, so the claim cannot tell who is in no group. Use the selector "group".',
+    'Access leaves custom.groups out of a user\'s token when it grows large, so the claim cannot tell who is in no group. Use the selector "group".',
     { type: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM' })
 }
 
@@ -219,7 +219,7 @@ function isScalar (value: unknown): value is Scalar {
 }
 
 /** A selector that only Access can answer, and only of users. */
-function askingPeople<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
+function askingUsers<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
   return (identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match => {
     if (identity.kind !== 'user') return false
     return details === null ? NEEDS_DETAILS : match(details as CfAccessUserDetails, values)
@@ -250,7 +250,7 @@ function compileGroups (value: unknown): Matcher | null {
   const among = (member: GroupMember): TextSet =>
     new TextSet(groups.filter(({ members }) => members.includes(member)).map(({ text }) => text), similar)
   const values: GroupValues = { id: among('id'), name: among('name'), email: among('email') }
-  const match = askingPeople(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
+  const match = askingUsers(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
   return (identity, details) => match(identity, values, details)
 }
 

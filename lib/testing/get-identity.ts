@@ -3,10 +3,10 @@ import type { Claims } from './tokens.js'
 
 /** The answer about whoever the claims speak of. */
 export function getIdentityResponse (claims: Claims): Claims {
-  return claims['sub'] === '' ? machineOf(claims) : personOf(claims)
+  return claims['sub'] === '' ? machineOf(claims) : userOf(claims)
 }
 
-function personOf ({ email, sub, country, iat }: Claims): Claims {
+function userOf ({ email, sub, country, iat }: Claims): Claims {
   return {
     ...COMMON,
     id: sub,

@@ -1,5 +1,5 @@
 /**
- * A stand-in team for tests and development: real keys, real tokens, a real endpoint on loopback.
+ * A team emulator for tests and development: real keys, real tokens, a real endpoint on loopback.
  * @module
  */
 export { createAccessTeam, type AccessTeam, type AccessTeamOptions, type AccessTeamRequest } from './team.js'

@@ -16,7 +16,7 @@ export class Issuer {
     this.#keys = keys
   }
 
-  /** A token as a person brings it after logging in. */
+  /** A token as a user brings it after logging in. */
   userToken (options: UserTokenOptions): string {
     return this.sign(userClaims(this.domain, options), options.header)
   }
@@ -41,7 +41,7 @@ export class Issuer {
     return this.sign(matchClaims(this.domain, options), options.header)
   }
 
-  /** Not a login here: a person's session with the team's own domain. */
+  /** Not a login here: a user's session with the team's own domain. */
   orgToken (options: UserTokenOptions): string {
     return this.sign(orgClaims(this.domain, options), options.header)
   }

@@ -1,4 +1,4 @@
-/** A stand-in for a Cloudflare Access team, on loopback. */
+/** An emulator for a Cloudflare Access team, on loopback. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

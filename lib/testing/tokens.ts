@@ -24,9 +24,9 @@ export interface TokenOptions {
   readonly identity?: Readonly<Record<string, unknown>>
 }
 
-/** A person's token. */
+/** A user's token. */
 export interface UserTokenOptions extends TokenOptions {
-  /** The person's address. */
+  /** The user's address. */
   readonly email: string
   /** Two letters. Default `DE`. */
   readonly country?: string
@@ -112,7 +112,7 @@ export function matchClaims (issuer: string, { audience, ...options }: TokenOpti
   }
 }
 
-/** The session a person has with the team's own domain. */
+/** The session a user has with the team's own domain. */
 export function orgClaims (issuer: string, { email, ...options }: UserTokenOptions): Claims {
   const times = timesOf(options)
   return {

@@ -1,4 +1,4 @@
-/** Lengths of time as people write them: `90`, `90s`, `5m`, `24h`, `7d`. */
+/** Lengths of time as text: `90`, `90s`, `5m`, `24h`, `7d`. */
 
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
 

@@ -1,10 +1,10 @@
-/** The words in which a wrong option is told to the person who wrote it. */
+/** The words in which a wrong option is told to the operator. */
 import { inspect } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
 import { isObject } from './is-object.js'
 import { nearestName } from './nearest-name.js'
 
-/** A value as the person wrote it, in short. */
+/** A value as it was written, in short. */
 export function describe (value: unknown): string {
   const text = inspect(value, { depth: 0, breakLength: Infinity, maxArrayLength: 3, maxStringLength: 80 })
   return text.length > 120 ? `${text.slice(0, 120)}…` : text

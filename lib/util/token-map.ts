@@ -11,7 +11,6 @@ export interface Store<Value> {
   get (mark: number): Entry<Value> | undefined
   set (mark: number, kept: Entry<Value>): unknown
   delete (mark: number): unknown
-  clear (): void
 }
 
 /**
@@ -40,10 +39,6 @@ export class TokenMap<Value> {
   delete (token: string): void {
     const mark = suffixHash(token)
     if (this.#store.get(mark)?.token === token) this.#store.delete(mark)
-  }
-
-  clear (): void {
-    this.#store.clear()
   }
 }
 

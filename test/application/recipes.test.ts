@@ -63,7 +63,7 @@ t.test('an MCP server\'s tools know who calls', async t => {
   t.strictSame(await say(ofAlice!, 'groups'), [{ type: 'text', text: 'staff, billing' }])
   t.strictSame(await say(ofBob!, 'groups'), [{ type: 'text', text: 'unknown' }])
   t.strictSame((await ofAlice!.listTools()).tools.map(({ name }) => name), ['whoami', 'groups'])
-  t.strictSame((await ofRobot!.listTools()).tools.map(({ name }) => name), ['whoami'], 'a service sees no tool for people')
+  t.strictSame((await ofRobot!.listTools()).tools.map(({ name }) => name), ['whoami'], 'a service sees no tool for users')
 
   await t.rejects(connect(), { message: /TOKEN_MISSING/ }, 'nobody')
   await t.rejects(connect('no.good.token'), { message: /TOKEN_INVALID/ }, 'a stranger')

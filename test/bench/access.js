@@ -1,4 +1,4 @@
-/** The stand-in team, and the tokens that everybody is asked about. */
+/** The team emulator, and the tokens that everybody is asked about. */
 import { createAccessTeam } from '../../dist/testing/index.js'
 
 export const TEAM = 'bench'
@@ -29,7 +29,7 @@ export class Access {
 
   /** A token nobody has seen. */
   token ({ audience = AUDIENCE, iss = DOMAIN, expiresIn = 24 * 3600 } = {}) {
-    return this.#team.userToken({ email: `person-${this.#signed++}@example.com`, audience, expiresIn, claims: { iss } })
+    return this.#team.userToken({ email: `user-${this.#signed++}@example.com`, audience, expiresIn, claims: { iss } })
   }
 
   /** @param {number} count @param {Parameters<Access['token']>[0]} [claims] what is other than right */

@@ -1,4 +1,4 @@
-// Signs in with a real browser, as a person would. Not part of `npm test`, which needs no browser.
+// Signs in with a real browser, as a user would. Not part of `npm test`, which needs no browser.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'

@@ -11,7 +11,7 @@ const MEAN = { email: '"><script>alert(1)</script>@acme.com', name: '<b>Mean</b>
 
 stopClock(t)
 const to = await serveEcho(t)
-const edge = await startEdge(t, { to, people: [ALICE, MEAN, { email: 'nobody@acme.com' }], session: '5m' })
+const edge = await startEdge(t, { to, users: [ALICE, MEAN, { email: 'nobody@acme.com' }], session: '5m' })
 const { audience } = edge.applications[0]!
 
 t.test('a browser signs in and comes back to where it was going', async t => {
@@ -38,9 +38,9 @@ t.test('a browser signs in and comes back to where it was going', async t => {
   t.equal(`CF_Authorization=${received.headers['cf-access-jwt-assertion']}`, cookie)
 })
 
-t.test('the plugin takes its token, and learns the person\'s groups and claims', async t => {
+t.test('the plugin takes its token, and learns the user\'s groups and claims', async t => {
   const { origin, server } = await serve(t, () => {})
-  const own = await startEdge(t, { to: origin, people: [ALICE] })
+  const own = await startEdge(t, { to: origin, users: [ALICE] })
   const app = Fastify({ serverFactory: handler => server.removeAllListeners('request').on('request', handler) })
   t.teardown(() => app.close())
   await app.register(cfAccess, { teamDomain: own.domain, audience: own.applications[0]!.audience, policy: { include: { group: 'admins' } } })
@@ -145,8 +145,8 @@ t.test('the login page runs nothing, loads nothing from elsewhere, and is shown 
   t.match(headers, { 'x-content-type-options': 'nosniff', 'referrer-policy': 'same-origin', 'cache-control': 'no-store' })
   t.notMatch(body, /<script|<style|\sstyle=|\son\w+=|javascript:/i)
   const addresses = [...body.matchAll(/(?:href|src|action)="([^"]*)"/g)].map(([, address]) => address)
-  t.strictSame([...new Set(addresses)], ['/cdn-cgi/access/stand-in.css', '/cdn-cgi/access/login'])
-  const style = await ask(`${edge.domain}/cdn-cgi/access/stand-in.css`)
+  t.strictSame([...new Set(addresses)], ['/cdn-cgi/access/emulator.css', '/cdn-cgi/access/login'])
+  const style = await ask(`${edge.domain}/cdn-cgi/access/emulator.css`)
   t.equal(style.headers['content-type'], 'text/css; charset=utf-8')
   t.match(style.body, 'prefers-color-scheme: dark')
   t.notMatch(style.body, /url\(|@import/)

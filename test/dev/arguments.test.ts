@@ -74,7 +74,7 @@ const odd = fc.oneof(
     '&', '=', '__proto__', 'constructor', '😀', 'ÿ', 'x'.repeat(300))
 ).map(text => Buffer.from(text.replace(/[\s\p{Cc}]/gu, '')).toString('latin1'))
 
-const PAGES = ['certs', 'get-identity', 'login', 'login/', 'login/127.0.0.1', 'logout', 'stand-in.css', 'x']
+const PAGES = ['certs', 'get-identity', 'login', 'login/', 'login/127.0.0.1', 'logout', 'emulator.css', 'x']
 
 const HEADERS = ['accept', 'content-type', 'origin', 'sec-fetch-site', 'sec-fetch-mode', 'cf-access-client-id',
   'cf-access-client-secret', 'x-forwarded-host', 'authorization']

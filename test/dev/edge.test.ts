@@ -103,8 +103,8 @@ t.test('an outage holds from the start until it is mended, at either endpoint or
 
 t.test('with a file for its keys, sessions outlive a restart', async t => {
   const keys = join(t.testdir(), 'keys.json')
-  const people = [{ email: 'alice@acme.com', groups: ['admins'] }]
-  const first = await createAccessEdge({ to, port: 0, keys, people })
+  const users = [{ email: 'alice@acme.com', groups: ['admins'] }]
+  const first = await createAccessEdge({ to, port: 0, keys, users })
   const port = Number(new URL(first.domain).port)
   const headers = await signIn(first, 'alice@acme.com')
   await first.rotateKeys()
@@ -112,7 +112,7 @@ t.test('with a file for its keys, sessions outlive a restart', async t => {
   await first.close()
   t.equal((await stat(keys)).mode & 0o777, 0o600)
 
-  const second = await startEdge(t, { to, port, keys, people })
+  const second = await startEdge(t, { to, port, keys, users })
   t.strictSame(await kidsOf(second), kids)
   t.equal((await askEcho(second.domain, { headers })).headers['cf-access-authenticated-user-email'], 'alice@acme.com')
   const { body } = await ask(`${second.domain}/cdn-cgi/access/get-identity`, { headers })

@@ -10,7 +10,7 @@ const INTERN = { clientId: '09fe267ad20b0775ed49b8574b1a8aa5.access', clientSecr
 const to = await serveEcho(t)
 const edge = await startEdge(t, {
   to,
-  people: [{ email: 'alice@acme.com', groups: ['admins'] }, { email: 'bob@acme.com', groups: ['staff'] }],
+  users: [{ email: 'alice@acme.com', groups: ['admins'] }, { email: 'bob@acme.com', groups: ['staff'] }],
   serviceTokens: [ROBOT, INTERN],
   applications: [
     { path: '/admin', name: 'The back office', audience: 'admin-tag', policy: { include: { group: 'admins', serviceToken: ROBOT.clientId } } },

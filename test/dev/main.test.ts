@@ -37,7 +37,7 @@ const withoutProxy = outcomeOf(run(t, ['dev', '--to', 'http://127.0.0.1:3000', '
 
 t.test('it says what it is, and how to use it, ready to paste', async t => {
   const to = await serveEcho(t)
-  const child = run(t, ['dev', '--to', to, '--port', '0', '--audience', 'my-tag', '--person', 'carol@acme.com=admins'])
+  const child = run(t, ['dev', '--to', to, '--port', '0', '--audience', 'my-tag', '--user', 'carol@acme.com=admins'])
   const said = new Promise<string>(resolve => {
     let heard = ''
     child.stdout!.setEncoding('utf8').on('data', chunk => {
@@ -46,7 +46,7 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
     })
   })
   const announced = await said
-  t.match(announced.split('\n')[0], /^A stand-in for Cloudflare Access, for development only/)
+  t.match(announced.split('\n')[0], /^An emulator for Cloudflare Access, for development only/)
   const [, domain] = /^Open (http:\/\/127\.0\.0\.1:\d+) in place of /m.exec(announced)!
   t.match(announced, `in place of ${to}\n`)
   t.match(announced, `  { teamDomain: '${domain}', audience: 'my-tag' }\n`)
@@ -58,7 +58,7 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
 })
 
 t.test('it ends with 1 and one line that says what to install', async t => {
-  t.match(await withoutProxy, { code: 1, out: '', error: /^The stand-in needs @fastify\/http-proxy: npm install --save-dev @fastify\/http-proxy\n$/ })
+  t.match(await withoutProxy, { code: 1, out: '', error: /^The emulator needs @fastify\/http-proxy: npm install --save-dev @fastify\/http-proxy\n$/ })
 })
 
 t.test('it tells its usage and its version', async t => {
@@ -77,12 +77,12 @@ t.test('it gives each application\'s options and tag', async t => {
 })
 
 t.test('every flag becomes an option', async t => {
-  const { dev } = await readArguments(['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--person', 'a@acme.com=x, y,', '--person=b@acme.com',
+  const { dev } = await readArguments(['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--user', 'a@acme.com=x, y,', '--user=b@acme.com',
     '--service-token', 'x.access=a=b', '--audience', 'tag', '--session', '5m', '--rotate', '60', '--outage', 'slow', '--keys', 'k.json']) as { dev: object }
   t.strictSame(dev, {
     to: 'http://127.0.0.1:3000',
     port: 1,
-    people: [{ email: 'a@acme.com', groups: ['x', 'y'] }, { email: 'b@acme.com' }],
+    users: [{ email: 'a@acme.com', groups: ['x', 'y'] }, { email: 'b@acme.com' }],
     serviceTokens: [{ clientId: 'x.access', clientSecret: 'a=b' }],
     applications: [{ path: '/', audience: 'tag' }],
     session: '5m',

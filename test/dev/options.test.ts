@@ -14,9 +14,9 @@ const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [
   [{ to: 'http://127.0.0.1:3000/base' }, /"to".*without a path/],
   [{ to: 'http://user:pass@127.0.0.1' }, /"to"/],
   [{ to: 'http://127.0.0.1:99999' }, /"to"/],
-  [{ to: 'http://127.0.0.1:4000', port: 4000 }, /"to" is http:\/\/127\.0\.0\.1:4000, where the stand-in itself/],
+  [{ to: 'http://127.0.0.1:4000', port: 4000 }, /"to" is http:\/\/127\.0\.0\.1:4000, where the emulator itself/],
   [{ to: 'http://localhost:4000', port: undefined }, /"port" is undefined/],
-  [{ to: 'http://localhost:4000/', port: 4000 }, /"to" is http:\/\/localhost:4000, where the stand-in itself/],
+  [{ to: 'http://localhost:4000/', port: 4000 }, /"to" is http:\/\/localhost:4000, where the emulator itself/],
   [{ too: to }, /"too" is not known; did you mean "to"\?/],
   [{ host: '0.0.0.0' }, /"host" is not known/],
   [{ port: '4000' }, /"port" is '4000'; it takes a port/],
@@ -31,20 +31,20 @@ const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [
   [{ outage: 'broke' }, /"outage" is 'broke'; it takes one of down, slow/],
   [{ outage: 'constructor' }, /"outage"/],
   [{ keys: '' }, /"keys" is ''; it takes the name of a file/],
-  [{ people: {} }, /"people" is \{\}; it takes a list of people/],
-  [{ people: ['alice@acme.com'] }, /people\[0\] is 'alice@acme\.com'; it takes a person/],
-  [{ people: [{ email: 'alice' }] }, /people\[0\]\.email is 'alice'; it takes an e-mail address/],
-  [{ people: [{ email: 'a@acme.com' }, { name: 'B' }] }, /people\[1\]\.email is undefined/],
-  [{ people: [{ email: 'a@acme.com' }, { email: 'A@acme.com' }] }, /a@acme\.com is there twice/],
-  [{ people: [{ email: 'a@acme.com', mail: 'x' }] }, /In people\[0\], "mail" is not known; did you mean "email"\?/],
-  [{ people: [{ email: 'a@acme.com', name: '' }] }, /people\[0\]\.name is ''/],
-  [{ people: [{ email: 'a@acme.com', groups: 'admins' }] }, /people\[0\]\.groups is 'admins'; it takes a list/],
-  [{ people: [{ email: 'a@acme.com', groups: [1] }] }, /a@acme\.com cannot be told of: the answer's "groups"/],
-  [{ people: [{ email: 'a@acme.com', identity: { email: 'b@acme.com' } }] }, /a@acme\.com cannot be told of.*another identity/],
-  [{ people: [{ email: 'a@acme.com', identity: [] }] }, /people\[0\]\.identity/],
-  [{ people: [{ email: 'a@acme.com', country: 'Germany' }] }, /people\[0\]\.country is 'Germany'; it takes a two-letter/],
-  [{ people: [{ email: 'a@acme.com', claims: null }] }, /people\[0\]\.claims is null/],
-  [{ people: [{ email: 'a@acme.com', claims: { iss: 'x' } }] }, /people\[0\]\.claims has "iss"/],
+  [{ users: {} }, /"users" is \{\}; it takes a list of users/],
+  [{ users: ['alice@acme.com'] }, /users\[0\] is 'alice@acme\.com'; it takes a user/],
+  [{ users: [{ email: 'alice' }] }, /users\[0\]\.email is 'alice'; it takes an e-mail address/],
+  [{ users: [{ email: 'a@acme.com' }, { name: 'B' }] }, /users\[1\]\.email is undefined/],
+  [{ users: [{ email: 'a@acme.com' }, { email: 'A@acme.com' }] }, /a@acme\.com is there twice/],
+  [{ users: [{ email: 'a@acme.com', mail: 'x' }] }, /In users\[0\], "mail" is not known; did you mean "email"\?/],
+  [{ users: [{ email: 'a@acme.com', name: '' }] }, /users\[0\]\.name is ''/],
+  [{ users: [{ email: 'a@acme.com', groups: 'admins' }] }, /users\[0\]\.groups is 'admins'; it takes a list/],
+  [{ users: [{ email: 'a@acme.com', groups: [1] }] }, /a@acme\.com cannot be told of: the answer's "groups"/],
+  [{ users: [{ email: 'a@acme.com', identity: { email: 'b@acme.com' } }] }, /a@acme\.com cannot be told of.*another identity/],
+  [{ users: [{ email: 'a@acme.com', identity: [] }] }, /users\[0\]\.identity/],
+  [{ users: [{ email: 'a@acme.com', country: 'Germany' }] }, /users\[0\]\.country is 'Germany'; it takes a two-letter/],
+  [{ users: [{ email: 'a@acme.com', claims: null }] }, /users\[0\]\.claims is null/],
+  [{ users: [{ email: 'a@acme.com', claims: { iss: 'x' } }] }, /users\[0\]\.claims has "iss"/],
   [{ serviceTokens: {} }, /"serviceTokens"/],
   [{ serviceTokens: [{ clientId: 'x', clientSecret: 'y' }] }, /"serviceTokens\[0\]\.clientId" is 'x'; it takes a client ID, which ends in "\.access"/],
   [{ serviceTokens: [{ clientId: 'x.access' }] }, /"serviceTokens\[0\]\.clientSecret" is undefined/],
@@ -73,14 +73,14 @@ t.test('a session lasts as long as it says', async t => {
   }
 })
 
-t.test('without people of its own it has one who is an admin, and one who is not', async t => {
+t.test('without users of its own it has one who is an admin, and one who is not', async t => {
   const edge = await startEdge(t, { to })
   const { body } = await ask(`${edge.domain}/cdn-cgi/access/login`)
   t.match(body, /alice@example\.com.*<span>admins<\/span>.*bob@example\.com/s)
   t.notMatch(body, /bob@example\.com.*<span>admins<\/span>/s)
 })
 
-t.test('a policy may be a function, of people and of services', async t => {
+t.test('a policy may be a function, of users and of services', async t => {
   const services = [{ clientId: 'one.access', clientSecret: 'x' }, { clientId: 'two.access', clientSecret: 'x' }]
   const edge = await startEdge(t, {
     to,

@@ -12,7 +12,7 @@ const IDENTITY_PATH = '/cdn-cgi/access/get-identity'
 
 const team = await startTeam(t)
 
-const person = (identity: Record<string, unknown> = {}, options = {}): string =>
+const user = (identity: Record<string, unknown> = {}, options = {}): string =>
   team.userToken({ email: 'alice@acme.com', audience: AUD, identity, ...options })
 
 /** An identity as a handler has it. */
@@ -36,9 +36,9 @@ async function cost (action: () => Promise<unknown>): Promise<number> {
   return askedOf(team) - before
 }
 
-t.test('a person\'s details are what Access knows of them', async t => {
+t.test('a user\'s details are what Access knows of them', async t => {
   const posture = { f6f9391e: { type: 'disk_encryption', success: false } }
-  const identity = await identityOf(t, person({
+  const identity = await identityOf(t, user({
     name: 'Alice',
     amr: ['pwd', 'mfa'],
     groups: ['staff', { id: '7', name: 'Admins', email: 'admins@acme.com' }],
@@ -60,9 +60,9 @@ t.test('a person\'s details are what Access knows of them', async t => {
   })
 })
 
-t.test('what Access does not tell of a person is undefined', async t => {
+t.test('what Access does not tell of a user is undefined', async t => {
   const nothing = { name: undefined, user_uuid: '', groups: null, idp: undefined, amr: undefined, geo: undefined, devicePosture: undefined }
-  const { answer, ...details } = await (await identityOf(t, person(nothing))).details()
+  const { answer, ...details } = await (await identityOf(t, user(nothing))).details()
   t.strictSame(details, {
     email: 'alice@acme.com', name: undefined, userId: undefined, groups: undefined, identityProvider: undefined, authMethods: undefined, country: undefined, devicePosture: undefined
   })
@@ -76,14 +76,14 @@ t.test('a machine\'s details have another shape', async t => {
 })
 
 t.test('details are deeply frozen', async t => {
-  const details = await (await identityOf(t, person({ groups: [{ name: 'staff' }] }))).details() as any
+  const details = await (await identityOf(t, user({ groups: [{ name: 'staff' }] }))).details() as any
   for (const change of [() => { details.email = 'x' }, () => { details.groups[0].name = 'x' }, () => { details.answer.groups.push('x') }]) {
     t.throws(change, TypeError)
   }
 })
 
 t.test('only the token is sent, as the one cookie', async t => {
-  const token = person()
+  const token = user()
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   app.get('/', async request => (await request.cfAccess!.details()).answer)
@@ -98,7 +98,7 @@ t.test('only the token is sent, as the one cookie', async t => {
 t.test('one question at a time, remembered for maxAge', async t => {
   let now = Date.now()
   t.intercept(Date, 'now', { value: () => now })
-  const identity = await identityOf(t, person(), { details: { maxAge: 10_000 } })
+  const identity = await identityOf(t, user(), { details: { maxAge: 10_000 } })
   t.equal(await cost(async () => await Promise.all([identity.details(), identity.details(), identity.details()])), 1)
   now += 9_999
   t.equal(await cost(async () => await detailsOf(identity)), 0)
@@ -109,7 +109,7 @@ t.test('one question at a time, remembered for maxAge', async t => {
 t.test('P-09 nothing is remembered beyond the token\'s own end', async t => {
   let now = Date.now()
   t.intercept(Date, 'now', { value: () => now })
-  const identity = await identityOf(t, person({}, { expiresIn: 5 }))
+  const identity = await identityOf(t, user({}, { expiresIn: 5 }))
   t.equal(await cost(async () => await detailsOf(identity)), 1)
   now += 36_000
   t.equal(await cost(async () => await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })), 1, 'then Access decides')
@@ -133,11 +133,11 @@ t.test('D-25 answers about a token past its exp are remembered to the end of the
   t.equal(askedOf(own), 1)
 })
 
-t.test('P-09 two tokens of one person have details of their own', async t => {
+t.test('P-09 two tokens of one user have details of their own', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   for (const name of ['Alice A', 'Alice B']) {
-    const identity = await app.cfAccess.verify(person({ name }, { claims: { jti: name } }))
+    const identity = await app.cfAccess.verify(user({ name }, { claims: { jti: name } }))
     t.match(await detailsOf(identity), { name })
   }
 })
@@ -145,7 +145,7 @@ t.test('P-09 two tokens of one person have details of their own', async t => {
 t.test('details.max bounds what is remembered', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, details: { max: 1 } })
-  const [first, second] = await Promise.all(['a', 'b'].map(async jti => await app.cfAccess.verify(person({}, { claims: { jti } }))))
+  const [first, second] = await Promise.all(['a', 'b'].map(async jti => await app.cfAccess.verify(user({}, { claims: { jti } }))))
   t.equal(await cost(async () => { await first!.details(); await second!.details(); await second!.details(); await first!.details() }), 3)
 })
 
@@ -188,7 +188,7 @@ t.test('P-08 an answer that is none is not taken for one', async t => {
   t.teardown(() => team.outage(null))
   for (const [name, outage] of Object.entries(BAD_ANSWERS)) {
     team.outage(outage, 'get-identity')
-    const identity = await identityOf(t, person(), { details: { timeout: 300 } })
+    const identity = await identityOf(t, user(), { details: { timeout: 300 } })
     await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', statusCode: 503 }, name)
   }
   t.notOk(team.requests.some(({ path }) => path === '/elsewhere'), 'and a redirect is not followed')
@@ -196,7 +196,7 @@ t.test('P-08 an answer that is none is not taken for one', async t => {
 
 t.test('P-08 an answer about another identity is not taken', async t => {
   for (const members of [{ email: 'bob@acme.com' }, { email: undefined }, { email: 7 }, { email: ['alice@acme.com'] }]) {
-    const identity = await identityOf(t, person(members))
+    const identity = await identityOf(t, user(members))
     await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE' }, inspect(members))
   }
   for (const members of [{ service_token_id: 'other.access' }, { common_name: 'other' }, { common_name: 7 }, { email: 'alice@acme.com' }]) {
@@ -214,7 +214,7 @@ t.test('M-18 an answer that names no machine is taken for the one that was asked
 
 t.test('P-25 an odd member throws when it is read, and spoils no other', async t => {
   for (const [members, spoiled] of ODD_MEMBERS) {
-    const details = await detailsOf(await identityOf(t, person({ amr: ['mfa'], ...members }))) as CfAccessUserDetails
+    const details = await detailsOf(await identityOf(t, user({ amr: ['mfa'], ...members }))) as CfAccessUserDetails
     const name = inspect(members, { depth: 2 })
     t.throws(() => details[spoiled], { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', statusCode: 503, reason: /^the answer/ } as unknown as Error, name)
     const readable = Object.getOwnPropertyNames(details).filter(member => member !== spoiled)
@@ -235,18 +235,18 @@ t.test('P-25 an odd member harms only the policy, and the handler, that asks for
   app.get('/groups', { config: { cfAccess: { exclude: { group: 'contractors' } } } }, async () => 'in')
   app.get('/predicate', { config: { cfAccess: async identity => Reflect.get(await identity.details(), 'groups') === undefined } }, async () => 'in')
   app.get('/handler', async request => Reflect.get(await request.cfAccess!.details(), 'groups'))
-  const headers = bearing(person({ groups: 'admins' }))
+  const headers = bearing(user({ groups: 'admins' }))
   for (const [url, status] of [['/', 200], ['/methods', 200], ['/groups', 503], ['/predicate', 503], ['/handler', 503], ['/', 200]] as const) {
     t.equal((await app.inject({ url, headers })).statusCode, status, url)
   }
 })
 
 t.test('M-10 text is read as UTF-8', async t => {
-  t.match(await detailsOf(await identityOf(t, person({ groups: ['B\u00FCro', { name: '\u5927\u962A' }] }))), { groups: [{ name: 'B\u00FCro' }, { name: '\u5927\u962A' }] })
+  t.match(await detailsOf(await identityOf(t, user({ groups: ['B\u00FCro', { name: '\u5927\u962A' }] }))), { groups: [{ name: 'B\u00FCro' }, { name: '\u5927\u962A' }] })
 })
 
 t.test('the case of an e-mail address does not make it another\'s', async t => {
-  t.match(await detailsOf(await identityOf(t, person({ email: 'Alice@ACME.com' }))), { email: 'Alice@ACME.com' })
+  t.match(await detailsOf(await identityOf(t, user({ email: 'Alice@ACME.com' }))), { email: 'Alice@ACME.com' })
 })
 
 t.test('D-26 while get-identity fails it is left alone, twice as long after each failure', async t => {
@@ -362,7 +362,7 @@ t.test('D-26 trouble with one token keeps no other user waiting', async t => {
   for (const [name, outage] of Object.entries(answers)) {
     const app = createApp(t)
     await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
-    const [odd, other] = await Promise.all(['odd', 'other'].map(async jti => await app.cfAccess.verify(person({}, { claims: { jti } }))))
+    const [odd, other] = await Promise.all(['odd', 'other'].map(async jti => await app.cfAccess.verify(user({}, { claims: { jti } }))))
     team.outage(outage, 'get-identity')
     t.equal(await cost(async () => {
       await t.rejects(detailsOf(odd!), { statusCode: 503, retryAfter: 1 } as unknown as Error, name)
@@ -389,7 +389,7 @@ const FAILURES: ReadonlyArray<readonly [status: number, text: string]> = [
 
 t.test('P-24 only status 400 with an error, and 401, mean that the session is over', async t => {
   t.teardown(() => team.outage(null))
-  for (const token of [person(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
+  for (const token of [user(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
     for (const [status, text] of REVOCATIONS) {
       const app = createApp(t)
       await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
@@ -403,7 +403,7 @@ t.test('P-24 only status 400 with an error, and 401, mean that the session is ov
 
 t.test('P-24 M-10 M-18 any other trouble is 503, and the token stays remembered', async t => {
   t.teardown(() => team.outage(null))
-  for (const token of [person(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
+  for (const token of [user(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
     for (const [status, text] of FAILURES) {
       const app = createApp(t)
       await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
@@ -416,14 +416,14 @@ t.test('P-24 M-10 M-18 any other trouble is 503, and the token stays remembered'
 })
 
 t.test('M-18 an answer with err: null is an answer', async t => {
-  t.match(await detailsOf(await identityOf(t, person({ err: null }))), { email: 'alice@acme.com' })
+  t.match(await detailsOf(await identityOf(t, user({ err: null }))), { email: 'alice@acme.com' })
 })
 
 t.test('M-10 a predicate that asks about a revoked token gives 401', async t => {
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: async identity => Boolean(await identity.details()) })
   app.get('/', async () => 'in')
-  const token = person()
+  const token = user()
   team.revoke(token)
   const response = await app.inject({ url: '/', headers: bearing(token) })
   t.equal(response.statusCode, 401)
@@ -433,7 +433,7 @@ t.test('M-10 a predicate that asks about a revoked token gives 401', async t => 
 t.test('a token found revoked leaves the cache', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
-  const token = person()
+  const token = user()
   const identity = await app.cfAccess.verify(token)
   t.equal(await app.cfAccess.verify(token), identity)
   team.revoke(token)
@@ -442,7 +442,7 @@ t.test('a token found revoked leaves the cache', async t => {
 })
 
 t.test('without recheck nobody but details() asks Access', async t => {
-  t.equal(await cost(async () => await identityOf(t, person())), 0)
+  t.equal(await cost(async () => await identityOf(t, user())), 0)
 })
 
 t.test('recheck notices a revoked session', async t => {
@@ -451,7 +451,7 @@ t.test('recheck notices a revoked session', async t => {
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60 })
   app.get('/', async () => 'in')
-  for (const token of [person(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
+  for (const token of [user(), team.serviceToken({ clientId: CLIENT_ID, audience: AUD })]) {
     const ask = async (): Promise<number> => (await app.inject({ url: '/', headers: bearing(token) })).statusCode
     t.equal(await cost(async () => t.equal(await ask(), 200)), 1)
     now += 59_999
@@ -470,7 +470,7 @@ t.test('recheck lets nobody in whom it cannot ask about', async t => {
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60 })
   app.get('/', async () => 'in')
-  const response = await app.inject({ url: '/', headers: bearing(person()) })
+  const response = await app.inject({ url: '/', headers: bearing(user()) })
   t.equal(response.statusCode, 503)
   t.equal(response.headers['retry-after'], '1')
 })
@@ -480,7 +480,7 @@ t.test('D-24 a confirmation lives as long as its token is remembered, however ma
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60, details: { max: 1 } })
   app.get('/', async () => 'in')
-  const tokens = Array.from({ length: 20 }, (_, i) => person({}, { claims: { jti: i } }))
+  const tokens = Array.from({ length: 20 }, (_, i) => user({}, { claims: { jti: i } }))
   const askAll = async (): Promise<void> => {
     for (const token of tokens) t.equal((await app.inject({ url: '/', headers: bearing(token) })).statusCode, 200)
   }
@@ -500,7 +500,7 @@ t.test('D-24 an answer of details() confirms its token too', async t => {
   const clock = stopClock(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60, details: { maxAge: 10_000 } })
-  const token = person()
+  const token = user()
   const identity = await app.cfAccess.verify(token)
   clock.now += 50_000
   t.equal(await cost(async () => await detailsOf(identity)), 1)
@@ -514,7 +514,7 @@ t.test('D-24 an answer from memory makes its token\'s confirmation no younger', 
   const clock = stopClock(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 30, details: { maxAge: 60_000 } })
-  const token = person()
+  const token = user()
   const identity = await app.cfAccess.verify(token)
   clock.now += 20_000
   t.equal(await cost(async () => await detailsOf(identity)), 0)
@@ -528,7 +528,7 @@ t.test('D-24 with cache: false confirmations are among the answers that details.
   for (const [max, asked] of [[2, 0], [1, 2]] as const) {
     const app = createApp(t)
     await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60, cache: false, details: { max } })
-    const tokens = ['a', 'b'].map(jti => person({}, { claims: { jti } }))
+    const tokens = ['a', 'b'].map(jti => user({}, { claims: { jti } }))
     const askAll = async (): Promise<void> => { for (const token of tokens) await app.cfAccess.verify(token) }
     t.equal(await cost(askAll), 2)
     t.equal(await cost(askAll), asked, `details.max: ${max}`)
@@ -539,14 +539,14 @@ t.test('a clock set back does not keep a confirmation fresh', async t => {
   const clock = stopClock(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: 60 })
-  const token = person({}, { issuedIn: -7200 })
+  const token = user({}, { issuedIn: -7200 })
   await app.cfAccess.verify(token)
   clock.now -= 3_600_000
   t.equal(await cost(async () => await app.cfAccess.verify(token)), 1)
 })
 
 t.test('X-23 no error of a custom fetch puts a token into a log', async t => {
-  const token = person()
+  const token = user()
   const [header = '', payload = '', signature = ''] = token.split('.')
   const quotes: Array<[string, Error]> = [
     ['whole', new Error(`request failed: cookie: CF_Authorization=${token}; accept: application/json`)],
@@ -575,7 +575,7 @@ t.test('X-23 no error of a custom fetch puts a token into a log', async t => {
 })
 
 t.test('X-23 an error that quotes no token is told whole', async t => {
-  const identity = await identityOf(t, person(), {
+  const identity = await identityOf(t, user(), {
     fetch: async (url, init) => {
       if (url.endsWith(IDENTITY_PATH)) throw new Error('fetch failed', { cause: new Error('getaddrinfo ENOTFOUND acme.cloudflareaccess.com') })
       return await fetch(url, init)
@@ -587,7 +587,7 @@ t.test('X-23 an error that quotes no token is told whole', async t => {
 t.test('a question under way ends with the application', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
-  const identity = await app.cfAccess.verify(person())
+  const identity = await app.cfAccess.verify(user())
   const asked = new Promise<void>(resolve => team.outage(() => resolve(), 'get-identity'))
   t.teardown(() => team.outage(null))
   const details = t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', reason: 'the application closed' })
@@ -597,7 +597,7 @@ t.test('a question under way ends with the application', async t => {
 })
 
 t.test('the raw token is nowhere but in forwardHeaders()', async t => {
-  const token = person()
+  const token = user()
   const identity = await identityOf(t, token)
   const details = await identity.details()
   t.strictSame(identity.forwardHeaders(), { 'Cf-Access-Token': token })
@@ -613,15 +613,15 @@ t.test('forwardHeaders() carries the identity on to another application', async 
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   app.get('/', async request => await (await fetch(origin, { headers: request.cfAccess!.forwardHeaders() })).text())
-  const token = person()
+  const token = user()
   t.equal((await app.inject({ url: '/', headers: bearing(token) })).body, token)
 })
 
-t.test('the stand-in team tells of its own tokens only', async t => {
+t.test('the team emulator tells of its own tokens only', async t => {
   const strangers = await startTeam(t)
   const ask = async (cookie?: string): Promise<Response> => await fetch(team.domain + IDENTITY_PATH, { headers: cookie === undefined ? {} : { cookie } })
-  t.equal((await ask(`other=1; CF_Authorization=${person()}`)).status, 200)
-  for (const cookie of [undefined, 'CF_Authorization=', 'CF_Authorization=x.y.z', `CF_Authorization=${person({}, { expiresIn: -60 })}`,
+  t.equal((await ask(`other=1; CF_Authorization=${user()}`)).status, 200)
+  for (const cookie of [undefined, 'CF_Authorization=', 'CF_Authorization=x.y.z', `CF_Authorization=${user({}, { expiresIn: -60 })}`,
     `CF_Authorization=${strangers.userToken({ email: 'alice@acme.com', audience: AUD })}`]) {
     const response = await ask(cookie)
     t.equal(response.status, 400)

@@ -148,7 +148,7 @@ function * ofLiteral (node) {
   else if (ts.isArrayLiteralExpression(node) && node.elements.length > 0) yield [node, '[]']
 }
 
-/** What is told to people is not worth a test of its every word. @param {string} text */
+/** What is told to users is not worth a test of its every word. @param {string} text */
 function isProse (text) {
   return text.includes(' ')
 }

@@ -41,17 +41,17 @@ async function forbids (t: Test, policy: CfAccessPolicy, ...tokens: string[]): P
   for (const token of tokens) t.equal(await ask(t, policy, token), 403)
 }
 
-t.test('without include, people, services and certificates alike come in', async t => {
+t.test('without include, users, services and certificates alike come in', async t => {
   await admits(t, { exclude: { email: 'mallory@acme.com' } }, user('a@acme.com'), service(), certificate())
 })
 
-t.test('P-01 email admits the people it names, whatever their case', async t => {
+t.test('P-01 email admits the users it names, whatever their case', async t => {
   const policy = { include: { email: ['a@acme.com', 'B@acme.com'] } }
   await admits(t, policy, user('a@acme.com'), user('A@ACME.com'), user('b@acme.com'))
   await forbids(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'), user('\u0430@acme.com'), service(), certificate())
 })
 
-t.test('P-01 email: true admits any person and nobody else', async t => {
+t.test('P-01 email: true admits any user and nobody else', async t => {
   await admits(t, { include: { email: true } }, user('a@acme.com'), user('b@elsewhere.example'))
   await forbids(t, { include: { email: true } }, service(), certificate())
 })
@@ -76,7 +76,7 @@ t.test('P-01 serviceToken admits the services it names, or any', async t => {
   await forbids(t, { include: { serviceToken: true } }, user('a@acme.com'), certificate())
 })
 
-t.test('country admits where Access says a person is', async t => {
+t.test('country admits where Access says a user is', async t => {
   const policy = { require: { country: ['de', 'FR'] } }
   await admits(t, policy, user('a@acme.com'), user('a@acme.com', { country: 'FR' }))
   await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service(), certificate())
@@ -95,7 +95,7 @@ t.test('commonName admits the certificates it names, or any', async t => {
   await forbids(t, { include: { commonName: true } }, service(), user('a@acme.com'))
 })
 
-t.test('group admits the people of a group, by its ID, its name or its e-mail address', async t => {
+t.test('group admits the users of a group, by its ID, its name or its e-mail address', async t => {
   const policy = { include: { group: ['admins', 'Ops@acme.com'] } }
   await admits(t, policy, known({ groups: ['users', 'Admins'] }), known({ groups: [{ id: 'admins' }] }),
     known({ groups: [{ id: '7', name: 'admins' }] }), known({ groups: [{ name: 'Operations', email: 'ops@acme.com' }] }))
@@ -122,7 +122,7 @@ t.test('identityProvider admits by the provider\'s ID or kind', async t => {
   await forbids(t, { exclude: { identityProvider: 'okta' } }, known({ idp: { type: 'okta' } }), known({ idp: undefined }))
 })
 
-t.test('authMethod admits by how a person proved who they are', async t => {
+t.test('authMethod admits by how a user proved who they are', async t => {
   await admits(t, { require: { authMethod: ['mfa', 'hwk'] } }, known({ amr: ['pwd', 'mfa'] }))
   await forbids(t, { require: { authMethod: 'mfa' } }, known({ amr: ['pwd'] }), known({ amr: [] }), known({ amr: undefined }), service())
 })

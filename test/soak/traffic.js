@@ -41,7 +41,7 @@ export class Traffic {
     const kid = String(this.#team.certs.keys[0]?.['kid'])
     const audience = this.#audience
     for (let i = 0; i < PEOPLE; i++) {
-      this.#good.push({ kind: 'good, person', kid, headers: bring(this.#team.userToken({ email: `person${i}@acme.com`, audience }), i % 3 === 0) })
+      this.#good.push({ kind: 'good, user', kid, headers: bring(this.#team.userToken({ email: `user${i}@acme.com`, audience }), i % 3 === 0) })
     }
     this.#good.push({ kind: 'good, service', kid, headers: bring(this.#team.serviceToken({ clientId: CLIENT_ID, audience })) })
     this.#good.splice(0, Math.max(0, this.#good.length - 4 * (PEOPLE + 1)))

@@ -15,7 +15,7 @@ const read = (token: string, part: number): Json => JSON.parse(Buffer.from(token
 const fetchKeys = async ({ domain }: AccessTeam, signal?: AbortSignal): Promise<Response> =>
   await fetch(domain + CERTS_PATH, { redirect: 'manual', ...(signal === undefined ? {} : { signal }) })
 
-t.test('a person\'s token has the claims of a real one, in its order', async t => {
+t.test('a user\'s token has the claims of a real one, in its order', async t => {
   const now = Math.floor(Date.now() / 1000)
   const token = team.userToken({ email: 'alice@acme.com', audience: AUD })
   t.strictSame(Object.keys(read(token, 1)), ['aud', 'email', 'exp', 'iat', 'nbf', 'iss', 'type', 'identity_nonce', 'sub', 'country'])
@@ -26,7 +26,7 @@ t.test('a person\'s token has the claims of a real one, in its order', async t =
   t.strictSame(read(token, 0), { alg: 'RS256', kid: team.certs.keys[0]!['kid'], typ: 'JWT' })
 })
 
-t.test('a person keeps their subject', async t => {
+t.test('a user keeps their subject', async t => {
   const subject = (email: string): unknown => read(team.userToken({ email, audience: AUD }), 1)['sub']
   t.equal(subject('alice@acme.com'), subject('alice@acme.com'))
   t.not(subject('alice@acme.com'), subject('bob@acme.com'))

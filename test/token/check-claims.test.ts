@@ -221,7 +221,7 @@ t.test('C-23 claims nested deeply or very long do no harm', async t => {
   await t.rejects(verification.app.cfAccess.verify(verification.token({ custom: { text: 'x'.repeat(20_000) } })), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })
 })
 
-t.test('C-24 a person has one e-mail address in plain text', async t => {
+t.test('C-24 a user has one e-mail address in plain text', async t => {
   await rejectsEach(t, 'email', [undefined, null, '', 7, true, ['a@acme.com'], { email: 'a@acme.com' }, 'a'.repeat(321), 'a@acme.com\n', 'a\r\n@acme.com', 'a b@acme.com', 'a\0@acme.com', '\u001b[31ma@acme.com'], 'identity')
   await rejectsEach(t, 'sub', [undefined, null, 7, ['x']], 'identity')
   await rejectsEach(t, 'country', [null, '', 7, ['DE'], 'D\nE'], 'identity')

@@ -1,4 +1,4 @@
-/** The same people, the token the last of ten cookies. */
+/** The same users, the token the last of ten cookies. */
 import { contestants } from '../contestants/index.js'
 import { load } from '../load.js'
 import { compare } from '../report.js'

@@ -25,7 +25,7 @@ app.get('/', async (request, reply) => {
 })
 const address = await app.listen({ host: '127.0.0.1', port: 0 })
 
-const tokens = Array.from({ length: 300 }, (_, i) => team.userToken({ email: `person-${i}@example.com`, audience: AUDIENCE }))
+const tokens = Array.from({ length: 300 }, (_, i) => team.userToken({ email: `user-${i}@example.com`, audience: AUDIENCE }))
 for (const token of tokens) {
   const { status } = await fetch(address, { headers: bearing(token) })
   if (status !== 200) throw new Error(`A request was answered ${status}`)

@@ -1,4 +1,4 @@
-/** 300 people, again and again, another one each request. */
+/** 300 users, again and again, another one each request. */
 import { contestants } from '../contestants/index.js'
 import { bearing, load } from '../load.js'
 import { compare } from '../report.js'
@@ -9,6 +9,6 @@ export async function warm (bench) {
   const requests = bench.access.tokens(300).map(token => ({ headers: bearing(token) }))
   const figures = await inTurns(bench, contestants, {},
     server => load(server, requests, { admitted: true, seconds: bench.seconds }),
-    async (server, _, { seconds }) => ({ '300 people over and over': await load(server, requests, { admitted: true, seconds }) }))
+    async (server, _, { seconds }) => ({ '300 users over and over': await load(server, requests, { admitted: true, seconds }) }))
   return compare('Warm: ', figures, contestants)
 }

@@ -6,8 +6,8 @@ import type { Claims } from '../testing/tokens.js'
 import { isObject } from '../util/is-object.js'
 import { describe, readMembers, throwInvalidOption } from '../util/option-readers.js'
 
-/** A person one can be. */
-export interface AccessPerson {
+/** A user one can be. */
+export interface AccessUser {
   /** Their address. */
   readonly email: string
   /** Default: what is in front of the address's `@`. */
@@ -30,17 +30,17 @@ const RESERVED = ['aud', 'country', 'email', 'exp', 'iat', 'identity_nonce', 'is
 const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@\p{Cc}]{1,255}$/u
 const COUNTRY = /^[A-Z]{2}$/
 
-export class People {
-  readonly list: readonly AccessPerson[]
-  readonly #byEmail: ReadonlyMap<string, AccessPerson>
+export class Users {
+  readonly list: readonly AccessUser[]
+  readonly #byEmail: ReadonlyMap<string, AccessUser>
 
-  constructor (list: readonly AccessPerson[]) {
+  constructor (list: readonly AccessUser[]) {
     this.list = list
-    this.#byEmail = new Map(list.map(person => [person.email.toLowerCase(), person]))
+    this.#byEmail = new Map(list.map(user => [user.email.toLowerCase(), user]))
   }
 
-  /** The person of this address: one nobody told us of is just that address. */
-  find (email: string): AccessPerson {
+  /** The user of this address: one nobody told us of is just that address. */
+  find (email: string): AccessUser {
     return this.#byEmail.get(email.toLowerCase()) ?? { email }
   }
 
@@ -62,20 +62,20 @@ export function isEmail (value: unknown): value is string {
 }
 
 /**
- * @throws {OptionsInvalidError} with a sentence that names the person's member, what it is and what it takes
+ * @throws {OptionsInvalidError} with a sentence that names the user's member, what it is and what it takes
  */
-export function readPeople (value: unknown): People {
-  if (!Array.isArray(value)) return throwInvalidOption('people', value, 'a list of people such as { email: "a@acme.com", groups: ["admins"] }')
-  const people = new People(value.map((person, i) => readPerson(person, `people[${i}]`)))
-  const emails = people.list.map(({ email }) => email.toLowerCase())
+export function readUsers (value: unknown): Users {
+  if (!Array.isArray(value)) return throwInvalidOption('users', value, 'a list of users such as { email: "a@acme.com", groups: ["admins"] }')
+  const users = new Users(value.map((user, i) => readUser(user, `users[${i}]`)))
+  const emails = users.list.map(({ email }) => email.toLowerCase())
   const repeated = emails.find((email, i) => emails.indexOf(email) !== i)
-  if (repeated !== undefined) throw new OptionsInvalidError(`In "people", ${repeated} is there twice; give each person an address of their own.`)
-  for (const { email } of people.list) checkAnswer(people, email)
-  return people
+  if (repeated !== undefined) throw new OptionsInvalidError(`In "users", ${repeated} is there twice; give each user an address of their own.`)
+  for (const { email } of users.list) checkAnswer(users, email)
+  return users
 }
 
-function readPerson (value: unknown, name: string): AccessPerson {
-  const given = readMembers(value, name, MEMBERS, 'a person such as { email: "a@acme.com", groups: ["admins"] }')
+function readUser (value: unknown, name: string): AccessUser {
+  const given = readMembers(value, name, MEMBERS, 'a user such as { email: "a@acme.com", groups: ["admins"] }')
   check(given, name, 'email', true, isEmail, 'an e-mail address')
   check(given, name, 'name', false, isText, 'text')
   check(given, name, 'groups', false, Array.isArray, 'a list of groups, each a name or an object { id, name, email }')
@@ -83,8 +83,8 @@ function readPerson (value: unknown, name: string): AccessPerson {
   check(given, name, 'claims', false, isObject, 'an object of claims')
   check(given, name, 'identity', false, isObject, 'an object')
   const reserved = RESERVED.find(claim => Object.hasOwn(given.get('claims') ?? {}, claim))
-  if (reserved !== undefined) throw new OptionsInvalidError(`${name}.claims has "${reserved}", which is the stand-in's own to say; leave it out.`)
-  return value as AccessPerson
+  if (reserved !== undefined) throw new OptionsInvalidError(`${name}.claims has "${reserved}", which is the emulator's own to say; leave it out.`)
+  return value as AccessUser
 }
 
 function check (given: ReadonlyMap<string, unknown>, owner: string, name: string, isRequired: boolean, isGood: (value: unknown) => boolean, takes: string): void {
@@ -94,13 +94,13 @@ function check (given: ReadonlyMap<string, unknown>, owner: string, name: string
 }
 
 /** The plugin must be able to read what it will be told. */
-function checkAnswer (people: People, email: string): void {
+function checkAnswer (users: Users, email: string): void {
   try {
-    const answer = people.answerOf({ email })
+    const answer = users.answerOf({ email })
     readUserDetails(answer, email)
     checkUserAnswer(answer)
   } catch (error) {
-    throw new OptionsInvalidError(`In "people", ${email} cannot be told of: ${(error as Error).message}.`)
+    throw new OptionsInvalidError(`In "users", ${email} cannot be told of: ${(error as Error).message}.`)
   }
 }
 
