@@ -1,7 +1,7 @@
 // Everybody who comes to the door: who they are, and what they bring.
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
-const PEOPLE = 150
+const USERS = 150
 
 /** @typedef {import('./truth.js').Sent} Sent */
 
@@ -40,11 +40,11 @@ export class Traffic {
   refresh () {
     const kid = String(this.#team.certs.keys[0]?.['kid'])
     const audience = this.#audience
-    for (let i = 0; i < PEOPLE; i++) {
+    for (let i = 0; i < USERS; i++) {
       this.#good.push({ kind: 'good, user', kid, headers: bring(this.#team.userToken({ email: `user${i}@acme.com`, audience }), i % 3 === 0) })
     }
     this.#good.push({ kind: 'good, service', kid, headers: bring(this.#team.serviceToken({ clientId: CLIENT_ID, audience })) })
-    this.#good.splice(0, Math.max(0, this.#good.length - 4 * (PEOPLE + 1)))
+    this.#good.splice(0, Math.max(0, this.#good.length - 4 * (USERS + 1)))
     this.#spoilt = Array.from({ length: 20 }, (_, i) => this.#team.userToken({ email: `spoilt${i}@acme.com`, audience }))
   }
 
