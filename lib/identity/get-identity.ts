@@ -1,6 +1,5 @@
 /** Asks the team about an identity: get-identity, with the token as its own proof. */
 import { setMaxListeners } from 'node:events'
-import { LRUCache } from 'lru-cache'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
@@ -8,7 +7,7 @@ import { AnswerTooLargeError, explain, fetchBounded, type Answer, type CfAccessF
 import { flatCopy } from '../util/flat-copy.js'
 import { isObject } from '../util/is-object.js'
 import { TaskQueue } from '../util/task-queue.js'
-import { TokenMap, type Entry } from '../util/token-map.js'
+import { TokenMap } from '../util/token-map.js'
 import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
 import type { CfAccessIdentity } from './identity.js'
 
@@ -61,7 +60,7 @@ export class GetIdentityClient {
     this.#url = url
     this.#fetch = fetch
     this.#settings = settings
-    this.#known = new TokenMap(new LRUCache<number, Entry<Known>>({ max: settings.max }))
+    this.#known = new TokenMap(settings.max)
     setMaxListeners(MAX_REQUESTS, this.#closing.signal) // each request listens to it
   }
 

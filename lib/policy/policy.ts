@@ -38,8 +38,8 @@ type Rule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Ver
 
 const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) => Rule>> = {
   include: includeAny,
-  require: selectors => holdEach(selectors, 'require', true),
-  exclude: selectors => holdEach(selectors, 'exclude', false)
+  require: requireAll,
+  exclude: excludeAny
 }
 
 /**
@@ -85,7 +85,16 @@ function includeAny (selectors: readonly CompiledSelector[]): Rule {
   }
 }
 
-function holdEach (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): Rule {
+function requireAll (selectors: readonly CompiledSelector[]): Rule {
+  return denyUnless(selectors, 'require', true)
+}
+
+/** A selector that cannot be answered does not say `false`, and so denies. */
+function excludeAny (selectors: readonly CompiledSelector[]): Rule {
+  return denyUnless(selectors, 'exclude', false)
+}
+
+function denyUnless (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): Rule {
   const denials = selectors.map(({ name, match }) => ({ match, denial: `${rule}.${name}` }))
   return (identity, details) => {
     let verdict: Verdict = null

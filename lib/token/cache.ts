@@ -1,7 +1,6 @@
 /** Verified tokens remembered, so that a token costs one verification and then next to nothing. */
-import { LRUCache } from 'lru-cache'
 import type { CfAccessIdentity } from '../identity/identity.js'
-import { TokenMap, type Entry } from '../util/token-map.js'
+import { TokenMap } from '../util/token-map.js'
 
 /** What is remembered of a verified token. */
 export interface CachedToken {
@@ -23,7 +22,7 @@ export class TokenCache {
 
   /** @param max how many tokens are kept at most */
   constructor (max: number) {
-    this.#entries = new TokenMap(new LRUCache<number, Entry<CachedToken>>({ max }))
+    this.#entries = new TokenMap(max)
   }
 
   /** What this token was verified to, until it expires or the keys change. Then it is evicted, also for a clock set back. */

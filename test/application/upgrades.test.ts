@@ -87,6 +87,19 @@ t.test('D-21 an upgrade that another way in admits stays open', async t => {
   }
 })
 
+t.test('D-21 beside an upgrade listener the connection of an ordinary rejected request stays open', async t => {
+  const app = createApp(t)
+  await app.register(fastifyWebsocket)
+  app.register(cfAccess, options)
+  const socket = connect(await listen(app), '127.0.0.1')
+  for (let requests = 1; requests <= 2; requests++) {
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    const [head] = await once(socket, 'data')
+    t.match(String(head), /^HTTP\/1\.1 401/, `request ${requests}`)
+  }
+  socket.destroy()
+})
+
 t.test('D-21 without an upgrade listener the connection is an ordinary one and stays open', async t => {
   const app = createApp(t)
   app.register(cfAccess, options)

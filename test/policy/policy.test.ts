@@ -294,14 +294,21 @@ t.test('H-04 P-10 a policy is asked anew for a remembered token, and answers the
   }
 })
 
-t.test('the log says which rule rejected, the client does not', async t => {
-  const lines: Array<{ code?: string, reason?: string }> = []
-  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
-  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { exclude: { email: 'mallory@acme.com' } } })
-  app.get('/', async () => 'in')
-  const response = await app.inject({ url: '/', headers: bearing(user('mallory@acme.com')) })
-  t.strictSame(response.json(), { statusCode: 403, code: 'FST_CF_ACCESS_FORBIDDEN', error: 'Forbidden', message: 'Cloudflare Access identity is not allowed here' })
-  t.match(lines.filter(line => line.reason !== undefined), [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: 'exclude.email' }])
+t.test('the log says which rule denied, the client does not', async t => {
+  const policies = {
+    include: { include: { email: 'alice@acme.com' } },
+    'require.emailDomain': { require: { email: true, emailDomain: 'example.com' } },
+    'exclude.email': { exclude: { emailDomain: 'example.com', email: 'mallory@acme.com' } }
+  } as const
+  for (const [rule, policy] of Object.entries(policies)) {
+    const lines: Array<{ code?: string, reason?: string }> = []
+    const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+    app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy })
+    app.get('/', async () => 'in')
+    const response = await app.inject({ url: '/', headers: bearing(user('mallory@acme.com')) })
+    t.strictSame(response.json(), { statusCode: 403, code: 'FST_CF_ACCESS_FORBIDDEN', error: 'Forbidden', message: 'Cloudflare Access identity is not allowed here' })
+    t.match(lines.filter(line => line.reason !== undefined), [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: rule }])
+  }
 })
 
 t.test('P-05 what is no policy stops the start, and says why', async t => {
