@@ -33,7 +33,7 @@ export interface CfAccessRefresh {
   readonly url: string
   /** Milliseconds. */
   readonly duration: number
-  /** `rotated`: the keys are others than before, as the first ones are. */
+  /** `rotated`: the keys changed; also on the first fetch. */
   readonly outcome: 'rotated' | 'unchanged' | 'failed'
   /** The `kid` of every key there is now. */
   readonly kids: readonly string[]

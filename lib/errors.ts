@@ -57,7 +57,7 @@ interface UnavailableConstructor {
   }
 }
 
-/** What Access would have to say and cannot be asked for now. */
+/** An error of Access's availability: the request can be retried. */
 function unavailableError (code: string, message: string): UnavailableConstructor {
   return class extends createError<[]>(code, message, 503, Error, false) {
     readonly retryAfter: number
@@ -75,19 +75,19 @@ function unavailableError (code: string, message: string): UnavailableConstructo
   }
 }
 
-/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team can be had now. */
+/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team are available. */
 export class KeysUnavailableError extends unavailableError(
-  'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'The keys of Cloudflare Access cannot be had now') {}
+  'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'Cloudflare Access signing keys are unavailable') {}
 
-/** `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, which cannot be had now. */
+/** `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, and get-identity is unavailable. */
 export class IdentityUnavailableError extends unavailableError(
-  'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access cannot be asked about this identity now') {}
+  'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access identity details are unavailable') {}
 
 /** `FST_CF_ACCESS_POLICY_FAILED`, 500: a predicate threw; what it threw is the `cause`. */
 export const PolicyFailedError = createError<[ErrorOptions]>(
   'FST_CF_ACCESS_POLICY_FAILED', 'The access policy could not be decided', 500)
 
-/** `FST_CF_ACCESS_NOT_REGISTERED`, 500: a guard runs where no single registration answers for it. */
+/** `FST_CF_ACCESS_NOT_REGISTERED`, 500: `guard()` found no registration, or more than one equally close. */
 export const NotRegisteredError = createError<[message: string]>(
   'FST_CF_ACCESS_NOT_REGISTERED', '%s', 500)
 

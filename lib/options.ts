@@ -62,7 +62,7 @@ export interface CfAccessOptions {
   recheck?: number
   /**
    * `'redirect'`: sends a browser that asks for a page, and brings no token or an expired one, to the
-   * team's login and back. Everybody else gets the 401 still. Default: everybody gets the 401.
+   * team's login page and back. All other requests get 401. Default: all requests get 401.
    */
   login?: 'redirect'
   /** Used to ask the team, for proxies and tests. Default: the global `fetch`. */

@@ -44,7 +44,7 @@ export function isNavigation ({ method, headers }: Pick<FastifyRequest, 'method'
     (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate'
 }
 
-/** Only a path of this very origin: two slashes would begin another host, also once a browser has dropped what is between them. */
+/** Prevents open redirects: rejects `//host`, `/\host` and control characters, which browsers strip. */
 export function localPath (target: string): string {
   return /^\/(?![/\\])[\x21-\x7e]*$/.test(target) ? target : '/'
 }

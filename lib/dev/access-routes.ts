@@ -94,7 +94,7 @@ async function rejectForeignForms ({ headers }: FastifyRequest): Promise<void> {
   if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()
 }
 
-/** The path of an address of this very origin, or of what is no address elsewhere. */
+/** The path of a same-origin `returnTo`; prevents an open redirect to any other origin. */
 function ownAddress (address: string, { headers }: FastifyRequest): string {
   const origin = `http://${headers.host}`
   if (!URL.canParse(address, origin)) return 'elsewhere'

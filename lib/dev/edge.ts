@@ -77,7 +77,7 @@ export class AccessEdge {
 
 const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST', 'Emulator for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
 
-// Any other name was made to point here by somebody who wants to act in this browser's place.
+// Rejects other hosts to prevent DNS rebinding.
 const LOOPBACK_HOST = /^(?:(?:[\w-]+\.)*localhost|127\.0\.0\.1)(?::\d{1,5})?$/i
 
 /**

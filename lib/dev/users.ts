@@ -24,7 +24,7 @@ export interface AccessUser {
 
 const MEMBERS = ['email', 'name', 'groups', 'country', 'claims', 'identity']
 
-// Without them a token would be none, or somebody else's.
+// Claims that cannot be overridden: they identify the token.
 const RESERVED = ['aud', 'country', 'email', 'exp', 'iat', 'identity_nonce', 'iss', 'nbf', 'sub', 'type']
 
 const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@\p{Cc}]{1,255}$/u
@@ -39,7 +39,7 @@ export class Users {
     this.#byEmail = new Map(list.map(user => [user.email.toLowerCase(), user]))
   }
 
-  /** The user of this address: one nobody told us of is just that address. */
+  /** The user of this address. An unknown address becomes a user with no other data. */
   find (email: string): AccessUser {
     return this.#byEmail.get(email.toLowerCase()) ?? { email }
   }

@@ -6,9 +6,9 @@ const MAX_TIMER = 2 ** 31 - 1
 
 /**
  * Calls back once, when the identity's token expires, and soon when it already has. A WebSocket or an
- * event stream goes on after the request that was let in; end it here. Keeps no process alive.
+ * event stream outlives the request that opened it; end it here. Keeps no process alive.
  *
- * @returns a function that takes the wish back, for when the socket closes first
+ * @returns a function that cancels the callback, for when the socket closes first
  */
 export function onExpiry ({ expiresAt }: CfAccessIdentity, callback: () => void): () => void {
   let timer: NodeJS.Timeout

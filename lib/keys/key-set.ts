@@ -7,11 +7,11 @@ import { explain, fetchBounded, type CfAccessFetch } from '../util/fetch-bounded
 import type { MaybePromise } from '../util/maybe-promise.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
-/** How long keys are believed and how often they are asked for. All in milliseconds. */
+/** How long keys are trusted and how often they are fetched. All in milliseconds. */
 export interface CfAccessKeysOptions {
-  /** Keys older than this are refreshed behind the requests' backs. */
+  /** Keys older than this are refreshed in the background (stale-while-revalidate). */
   readonly maxAge: number
-  /** Keys older than this are believed no longer. */
+  /** Keys older than this are no longer trusted. */
   readonly maxStale: number
   /** The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried. */
   readonly cooldown: number
@@ -49,7 +49,7 @@ export interface CfAccessKeyStatus {
 
 /** Told of each refresh. */
 export interface KeyObserver {
-  /** The keys are others than before. */
+  /** The keys changed; also on the first fetch. */
   rotated (url: string, kids: readonly string[]): void
   failed (url: string, reason: string): void
 }
@@ -227,7 +227,7 @@ export function acquireKeySet (source: KeySource, observer: KeyObserver): KeySet
   return keySet
 }
 
-/** Ends an observer's use of a key set; nobody's key set is closed and forgotten. */
+/** Ends an observer's use of a key set, and closes it when the last observer leaves. */
 export function releaseKeySet (keySet: KeySet, observer: KeyObserver): void {
   if (keySet.unsubscribe(observer)) sharedKeySets.delete(keySet)
 }

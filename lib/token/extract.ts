@@ -6,7 +6,7 @@ import type { CookieCodec, ParseCookie } from '../util/cookie-codec.js'
 /** The tokens a request brings, in the order they are to be tried. */
 export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
 
-// A browser holds one for each path-scoped application; more would be somebody making us work.
+// A browser can have one for each path-scoped Access application. Bounded, to prevent denial of service.
 const MAX_COOKIES = 4
 
 const NONE: readonly string[] = []
