@@ -37,7 +37,7 @@ export type CfAccessGroupSelector = ExactlyOne<{
 export type CfAccessSelectors = AtLeastOne<{
   /** E-mail addresses of users; `true` for any user. */
   readonly email: true | OneOrMore<string>
-  /** Domains of users's e-mail addresses: a subdomain is another domain. */
+  /** Domains of users' e-mail addresses: a subdomain is another domain. */
   readonly emailDomain: OneOrMore<string>
   /**
    * Groups of users at their identity provider. Asks `details()`. Text that contains `@` is a group's e-mail address;
