@@ -357,3 +357,25 @@ t.test('several guards on one request verify its token once', async t => {
   t.equal(seen[0], seen[1], 'without a cache a second verification would make a second identity')
   t.same(own.requests.map(({ path }) => path), [CERTS_PATH])
 })
+
+t.test('D-22 with the key at hand a guard is synchronous, for a new token and with a policy', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { ...options, global: false, policy: () => true })
+  const guarded = guard(() => true)
+  const isSynchronous: boolean[] = []
+  app.get('/', {
+    onRequest: (request, reply, done) => {
+      let isDone = false
+      guarded(request, reply, error => {
+        isDone = true
+        done(error)
+      })
+      isSynchronous.push(isDone)
+    }
+  }, whoAmI)
+  for (let requests = 1; requests <= 2; requests++) {
+    const token = team.userToken({ email: 'alice@acme.com', audience: AUD, claims: { jti: requests } })
+    t.equal(await statusOf(app, '/', token), 200)
+  }
+  t.equal(isSynchronous.at(-1), true, 'the second token, whose key was fetched for the first')
+})

@@ -328,3 +328,13 @@ t.test('an error of details() or verify() that a handler lets go is a rejection 
   const invalid = await app.inject('/open')
   t.strictSame([invalid.statusCode, invalid.headers['www-authenticate']], [401, 'Cloudflare-Access'])
 })
+
+t.test('an error that is not this package\'s is left alone', async t => {
+  const lines: Array<{ msg?: string }> = []
+  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  app.get('/', async () => { throw Object.assign(new Error('own'), { statusCode: 401, code: 'OWN' }) })
+  const response = await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })
+  t.match(response, { statusCode: 401, headers: { 'cache-control': undefined, 'www-authenticate': undefined } })
+  t.notOk(lines.some(({ msg }) => msg?.includes('rejected by Cloudflare Access guard')))
+})
