@@ -20,7 +20,7 @@ export async function createApp (access, options) {
   app.post('/deploy', { onRequest: guard({ include: { serviceToken: true } }) }, async request =>
     `Deployed for ${request.cfAccess?.kind === 'service' ? request.cfAccess.clientId : 'nobody'}.\n`)
 
-  // For whoever keeps the application running: is it able to let users in?
+  // For a readiness probe: are the signing keys available?
   app.get('/ready', async (_request, reply) => {
     const keys = app.cfAccess.status()
     return reply.code(keys.state === 'unavailable' ? 503 : 200).send(keys)

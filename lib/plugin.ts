@@ -6,7 +6,7 @@ import { sendToLogin, type Login } from './access/login.js'
 import { logoutUrl } from './access/team.js'
 import { prefixOf } from './coverage/prefix.js'
 import { isPreflight } from './coverage/preflight.js'
-import { registryOf, type RegistrationRegistry, type Requirement } from './coverage/registry.js'
+import { registryOf, type RegistrationRegistry } from './coverage/registry.js'
 import { compileRouteConfig, type CfAccessRouteConfig } from './coverage/route-config.js'
 import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
@@ -107,16 +107,12 @@ function onRequestFor (registration: Registration, registry: RegistrationRegistr
   return function cfAccessOnRequest (request, reply, done) {
     // A scope older than the registration does not know the decorator's initial value.
     request.cfAccess ??= null
-    let requirement: Requirement
-    try {
-      requirement = registry.requirementFor(request)
-    } catch (error) {
-      return done(error as Error)
-    }
-    const { registrations, policy } = requirement
-    if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return done()
     const { login } = registration
-    runAsHook(() => checkRequest(registration, policy, request), login === null ? done : orLogin(login, request, reply, done))
+    runAsHook(() => {
+      const { registrations, policy } = registry.requirementFor(request)
+      if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return undefined
+      return checkRequest(registration, policy, request)
+    }, login === null ? done : orLogin(login, request, reply, done))
   }
 }
 

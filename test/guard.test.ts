@@ -20,7 +20,7 @@ async function statusOf (app: FastifyInstance, url: string, token?: string, meth
   return (await app.inject({ url, method, headers: token === undefined ? {} : bearing(token) })).statusCode
 }
 
-/** Nobody is rejected there, Alice is let in. */
+/** A request without a token is rejected there, Alice is admitted. */
 async function isGuarded (t: Test, app: FastifyInstance, url: string, method: InjectOptions['method'] = 'GET'): Promise<void> {
   t.equal(await statusOf(app, url, undefined, method), 401, `nobody at ${method} ${url}`)
   t.equal(await statusOf(app, url, alice, method), 200, `alice at ${method} ${url}`)

@@ -43,7 +43,7 @@ const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || (path.match(ODD_PARTS)?.length ?? 0) > MAX_ODD) return null
+  if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || oddPartsIn(path) > MAX_ODD) return null
   const starts = startsFrom(path.toLowerCase())
   for (const start of withoutScheme(target.toLowerCase())) starts.add(cutAt(start, '?'))
   return expand(starts)
@@ -228,6 +228,10 @@ function withoutScheme (target: string): readonly string[] {
 
 // What makes a reader decode again, or see other segments.
 const ODD_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
+
+function oddPartsIn (text: string): number {
+  return text.match(ODD_PARTS)?.length ?? 0
+}
 
 function slashesIn (text: string): number {
   let count = 0

@@ -88,7 +88,7 @@ function sendLoginPage (
   return reply.headers(PAGE_HEADERS).send(loginPage({ application, target, candidates, current, mistake }))
 }
 
-/** Browsers say where a form comes from, and nobody else has a user's cookies to lose. */
+/** Prevents CSRF: a browser says which site a form comes from, and only a browser has a user's cookies. */
 async function rejectForeignForms ({ headers }: FastifyRequest): Promise<void> {
   const { origin = `http://${headers.host}`, 'sec-fetch-site': site = 'same-origin' } = headers
   if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()

@@ -15,7 +15,7 @@ Stands in for Cloudflare Access in front of an application, on loopback, for dev
 
   --to URL                     the application, such as http://127.0.0.1:3000
   --port NUMBER                where to listen on 127.0.0.1; default 4000
-  --user EMAIL[=GROUP,…]     somebody to be at a click; may be repeated
+  --user EMAIL[=GROUP,…]       a user to sign in as with one click; can be repeated
   --service-token ID=SECRET    a machine's credentials; may be repeated
   --audience TAG               the AUD tag of the application; default: one that stays the same
   --session TIME               how long a session lasts, such as 90s, 5m or 24h; default 24h

@@ -72,11 +72,11 @@ export class Gate {
 
   async #ruleAgainst (token: string, { decide }: Application, request: FastifyRequest): Promise<string | null> {
     if (decide === null) return null
-    return decide(identify(decodeJwt<CfAccessClaims>(token), token, this.#voucher), request)
+    return decide(identify(decodeJwt<CfAccessClaims>(token), token, this.#source), request)
   }
 
   /** Answers a policy's questions as get-identity would. */
-  readonly #voucher: DetailsSource = {
+  readonly #source: DetailsSource = {
     details: async (identity: CfAccessIdentity) => {
       const answer = this.#users.answerOf(identity.claims)
       return identity.kind === 'user'

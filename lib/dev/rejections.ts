@@ -11,7 +11,7 @@ export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH', 'Emulator 
 export const ReservedError = createError('FST_CF_ACCESS_EDGE_RESERVED', 'Emulator for Cloudflare Access: /cdn-cgi never reaches an application', 404)
 const LoginRequiredError = createError('FST_CF_ACCESS_EDGE_LOGIN_REQUIRED', 'Emulator for Cloudflare Access: no session, and not a browser that asks for a page', 401)
 export const ServiceTokenError = createError('FST_CF_ACCESS_EDGE_SERVICE_TOKEN', 'Emulator for Cloudflare Access: this pair of CF-Access-Client-Id and CF-Access-Client-Secret is not known', 401)
-const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Emulator for Cloudflare Access: the policy of %s rejects by its "%s"', 403)
+const ForbiddenError = createError<[path: string, rule: string]>('FST_CF_ACCESS_EDGE_FORBIDDEN', 'Emulator for Cloudflare Access: the policy of %s denies by its "%s"', 403)
 export const ForeignFormError = createError('FST_CF_ACCESS_EDGE_FORM', 'Emulator for Cloudflare Access: this form was sent from another site', 403)
 
 /** Sends a browser to the login page, and tells everybody else. */

@@ -19,12 +19,12 @@ const COOKIE = new RegExp(`(?:^|; )${TOKEN_COOKIE}=([^;]*)`)
 
 export class Endpoints {
   readonly #issuer: Issuer
-  readonly #knowledge: IdentityLookup
+  readonly #lookUp: IdentityLookup
   readonly #faults = new Map<Endpoint, FaultyAnswer>()
 
   constructor (issuer: Issuer, knowledge: IdentityLookup) {
     this.#issuer = issuer
-    this.#knowledge = knowledge
+    this.#lookUp = knowledge
   }
 
   outage (outage: Outage | null, at?: Endpoint): void {
@@ -46,7 +46,7 @@ export class Endpoints {
     const token = COOKIE.exec(cookie)?.[1]
     if (token === undefined) return { status: 400, body: { err: 'no app token set' } }
     const claims = readOwnToken(token, this.#issuer.certs.keys)
-    const known = claims && this.#knowledge(token, claims)
+    const known = claims && this.#lookUp(token, claims)
     if (claims === null || known === null) return { status: 400, body: { err: 'unable to find app token' } }
     return { status: 200, body: { ...getIdentityResponse(claims), ...known } }
   }

@@ -64,7 +64,7 @@ t.test('a token that is wrong rather than old is rejected, since a login would n
   for (const [name, token] of Object.entries(wrong)) t.equal((await navigate(app, { headers: bearing(token) })).statusCode, 401, name)
 })
 
-t.test('whoever is no browser asking for a page is rejected', async t => {
+t.test('a request that is not a browser navigation is rejected', async t => {
   const app = await start(t)
   const others: Record<string, InjectOptions> = {
     'a form': { method: 'POST' },

@@ -173,7 +173,7 @@ t.test('D-05 tokens for another issuer, audience, algorithm or time cost neither
   t.equal(endpoint.requests.length, 1)
 })
 
-t.test('D-06 garbage signatures are checked once each, rejected, and keep nobody out', async t => {
+t.test('D-06 garbage signatures are checked once each, rejected, and keep no valid token out', async t => {
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: KEYS })
   const checks = countChecks()

@@ -1,4 +1,4 @@
-/** The team emulator, and the tokens that everybody is asked about. */
+/** The team emulator, and the tokens that every contestant gets. */
 import { createAccessTeam } from '../../dist/testing/index.js'
 
 export const TEAM = 'bench'

@@ -109,7 +109,7 @@ t.test('a right pair that no policy admits gets 403, and a cookie beside it does
   t.notOk(headers['set-cookie'])
 })
 
-t.test('whom the policy rejects gets 403: a page for a browser, and JSON for all else', async t => {
+t.test('a user that the policy denies gets 403: a page for a browser, JSON for other clients', async t => {
   const session = await signIn(edge, 'bob@acme.com', 'admin-tag')
   const page = await ask(`${edge.domain}/admin?x=1`, { headers: { ...session, ...BROWSER } })
   t.equal(page.status, 403)

@@ -41,7 +41,7 @@ async function forbids (t: Test, policy: CfAccessPolicy, ...tokens: string[]): P
   for (const token of tokens) t.equal(await ask(t, policy, token), 403)
 }
 
-t.test('without include, users, services and certificates alike come in', async t => {
+t.test('without include, every verified user, service and certificate is admitted', async t => {
   await admits(t, { exclude: { email: 'mallory@acme.com' } }, user('a@acme.com'), service(), certificate())
 })
 
@@ -51,7 +51,7 @@ t.test('P-01 email admits the users it names, whatever their case', async t => {
   await forbids(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'), user('\u0430@acme.com'), service(), certificate())
 })
 
-t.test('P-01 email: true admits any user and nobody else', async t => {
+t.test('P-01 email: true admits any user, and no service or certificate', async t => {
   await admits(t, { include: { email: true } }, user('a@acme.com'), user('b@elsewhere.example'))
   await forbids(t, { include: { email: true } }, service(), certificate())
 })

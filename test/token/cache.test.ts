@@ -69,7 +69,7 @@ t.test('H-01 the whole token is the key', async t => {
   await verification.admits(t, token)
 })
 
-t.test('H-01 H-05 what one request verifies is no answer for a token that ends alike', async t => {
+t.test('H-01 H-05 what one request verifies is no answer for a token with the same end', async t => {
   const app = await start(t)
   await app.ready()
   const token = verification.token()

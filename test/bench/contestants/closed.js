@@ -1,4 +1,4 @@
-/** Nobody comes in, and nobody is looked at: what a rejection costs Fastify itself. */
+/** Rejects every request without a look at it: what a rejection costs Fastify itself. */
 import createError from '@fastify/error'
 import { onFastify } from '../application.js'
 
