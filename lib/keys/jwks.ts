@@ -2,6 +2,7 @@
 import { KeyObject, type webcrypto } from 'node:crypto'
 import type { JWK } from 'jose'
 import { importJWK } from 'jose/key/import'
+import { isObject } from '../util/is-object.js'
 import { isKid } from '../util/kid.js'
 
 export interface PublishedKey {
@@ -61,7 +62,7 @@ async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | 
 }
 
 function isSigningKey (value: unknown): value is RsaKey {
-  if (typeof value !== 'object' || value === null) return false
+  if (!isObject(value)) return false
   const jwk = value as JWK
   return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) && typeof jwk.n === 'string' && typeof jwk.e === 'string' &&
     (jwk.alg === undefined || jwk.alg === 'RS256') &&

@@ -28,7 +28,7 @@ export interface KeySource {
 
 /** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
 export interface CfAccessKeyStatus {
-  /** `fresh`: younger than `maxAge`. `stale`: older, still believed. `unavailable`: none that may be believed. */
+  /** `fresh`: younger than `maxAge`. `stale`: older, still trusted. `unavailable`: none that can be trusted. */
   readonly state: 'fresh' | 'stale' | 'unavailable'
   /** The `kid` of every key. */
   readonly kids: readonly string[]

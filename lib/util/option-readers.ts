@@ -1,4 +1,4 @@
-/** The words in which a wrong option is told to the operator. */
+/** Readers of options, with errors that say what came and what is expected. */
 import { inspect } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
 import { isObject } from './is-object.js'
@@ -41,7 +41,7 @@ export function throwInvalidOption (name: string, value: unknown, expected: stri
 }
 
 /**
- * A whole number, or `otherwise` where none is given.
+ * A whole number, or `fallback` where none is given.
  * @throws {OptionsInvalidError} for anything else.
  */
 export function readNumber (

@@ -7,9 +7,9 @@ interface Entry<Value> {
 }
 
 /**
- * Compares the whole token, but hashes only its last characters. A map with the token as key hashes all of some 900 characters
- * of a string that came off a socket and was never hashed before, which takes eight times as long. The last
- * characters belong to the signature, so they are as good as random. Of two tokens with the same end, the later
+ * Compares the whole token, but hashes only its last characters. A map with the token as key hashes all of some
+ * 900 characters of a string that came off a socket and was never hashed before, which takes eight times as long. The
+ * last characters belong to the signature, so they are as good as random. Of two tokens with the same end, the later
  * one replaces the earlier one, which is then verified again.
  */
 export class TokenMap<Value> {
