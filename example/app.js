@@ -13,12 +13,13 @@ export async function createApp (access, options) {
   // Nothing is guarded here unless it asks.
   await app.register(cfAccess, { ...access, global: false })
 
-  app.get('/', async () => 'Everybody may read this.\n')
+  app.get('/', async () => 'Anyone can read this.\n')
 
-  app.get('/reports', { onRequest: guard({ include: { emailDomain: 'example.com' } }) }, async () => 'Our own users may read this.\n')
+  app.get('/reports', { onRequest: guard({ include: { emailDomain: 'example.com' } }) },
+    async () => 'Our own users may read this.\n')
 
   app.post('/deploy', { onRequest: guard({ include: { serviceToken: true } }) }, async request =>
-    `Deployed for ${request.cfAccess?.kind === 'service' ? request.cfAccess.clientId : 'nobody'}.\n`)
+    `Deployed for ${request.cfAccess?.kind === 'service' ? request.cfAccess.clientId : 'no service'}.\n`)
 
   // For a readiness probe: are the signing keys available?
   app.get('/ready', async (_request, reply) => {

@@ -5,7 +5,8 @@ import { createApp } from './app.js'
 export const ROBOT = { clientId: 'e367826f93b8d71185e03fe518aff3b4.access', clientSecret: 'not-a-secret' }
 
 /**
- * @param {{ port: number, edgePort: number, audience: string, session?: string }} options
+ * @param {{ port: number, edgePort: number, audience: string, session?: import('fastify-cf-access').CfAccessDuration }}
+ * options
  */
 export async function startBehindEdge ({ port, edgePort, audience, session = '24h' }) {
   const edge = await createAccessEdge({

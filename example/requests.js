@@ -22,19 +22,19 @@ export function createRequests (team, strangers, audience) {
   const guest = team.userToken({ email: 'guest@elsewhere.example', audience })
   const robot = team.serviceToken({ clientId: 'e367826f93b8d71185e03fe518aff3b4.access', audience })
   const stranger = strangers.userToken({ email: 'alice@example.com', audience })
-  const expired = team.userToken({ email: 'alice@example.com', audience, expiresIn: -60 })
+  const expired = team.userToken({ email: 'alice@example.com', audience, expiresIn: '-1m' })
 
   return [
-    { who: 'nobody', path: '/', status: 200, outcome: 'Everybody' },
-    { who: 'nobody', path: '/admin', status: 401, outcome: 'FST_CF_ACCESS_TOKEN_MISSING' },
-    { who: 'nobody', path: '/admin/unknown', status: 401, outcome: 'FST_CF_ACCESS_TOKEN_MISSING' },
-    { who: 'nobody', path: '/admin/health', status: 200, outcome: 'ok' },
+    { who: 'no token', path: '/', status: 200, outcome: 'Anyone' },
+    { who: 'no token', path: '/admin', status: 401, outcome: 'FST_CF_ACCESS_TOKEN_MISSING' },
+    { who: 'no token', path: '/admin/unknown', status: 401, outcome: 'FST_CF_ACCESS_TOKEN_MISSING' },
+    { who: 'no token', path: '/admin/health', status: 200, outcome: 'ok' },
     { who: 'alice, by cookie', path: '/admin', headers: { cookie: `CF_Authorization=${alice}` }, status: 200, outcome: 'Hello alice@example.com' },
     { who: 'alice, by header', path: '/admin', headers: bearing(alice), status: 200, outcome: 'Hello alice@example.com' },
     { who: 'alice', path: '/admin/unknown', headers: bearing(alice), status: 404, outcome: 'There is no such page' },
     { who: 'a clerk', path: '/admin/billing', headers: bearing(clerk), status: 200, outcome: 'The books' },
     { who: 'alice', path: '/admin/billing', headers: bearing(alice), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },
-    { who: 'nobody', path: '/ready', status: 200, outcome: '{"state":"fresh"' },
+    { who: 'no token', path: '/ready', status: 200, outcome: '{"state":"fresh"' },
     { who: 'alice', path: '/reports', headers: bearing(alice), status: 200, outcome: 'Our own users' },
     { who: 'a guest', path: '/reports', headers: bearing(guest), status: 403, outcome: 'FST_CF_ACCESS_FORBIDDEN' },
     { who: 'a service', method: 'POST', path: '/deploy', headers: bearing(robot), status: 200, outcome: 'Deployed for e367826f' },
@@ -65,5 +65,9 @@ export async function make (origin, { method = 'GET', path, headers = {}, status
   const response = await fetch(origin + path, { method, headers })
   const body = await response.text()
   const answer = response.ok ? body.split('\n')[0] ?? '' : errorOf(JSON.parse(body))
-  return { status: response.status, outcome: answer, asExpected: response.status === status && answer.startsWith(outcome) }
+  return {
+    status: response.status,
+    outcome: answer,
+    asExpected: response.status === status && answer.startsWith(outcome)
+  }
 }

@@ -46,7 +46,7 @@ and sign in as Alice, who may come in, or as Bob, who may not. Or without a brow
   curl -i ${edge.domain}/admin
   curl -i -X POST ${edge.domain}/deploy -H 'CF-Access-Client-Id: ${ROBOT.clientId}' -H 'CF-Access-Client-Secret: ${ROBOT.clientSecret}'
 
-Ctrl+C ends it.`)
+Press Ctrl+C to stop.`)
 }
 
 /**
@@ -58,7 +58,8 @@ async function tryOut (origin, requests) {
   for (const request of requests) {
     const { status, outcome, asExpected } = await make(origin, request)
     allAsExpected &&= asExpected
-    const line = [request.who.padEnd(17), (request.method ?? 'GET').padEnd(5), request.path.padEnd(15), status, outcome.slice(0, 60)].join(' ')
+    const line =
+      [request.who.padEnd(17), (request.method ?? 'GET').padEnd(5), request.path.padEnd(15), status, outcome.slice(0, 60)].join(' ')
     console.log(asExpected ? line : `${line}   <- expected ${request.status} ${request.outcome}`)
   }
   return allAsExpected

@@ -1,33 +1,35 @@
-/** What the guard tells whoever listens, by `node:diagnostics_channel`: never a token, and of an identity its kind alone. */
+/**
+ * Diagnostics channels (`node:diagnostics_channel`). Messages never contain a token, and of an identity only its kind.
+ */
 import { channel } from 'node:diagnostics_channel'
 
-/** A channel of Node's, typed. Listeners run at once, in the async context of the request. */
+/** A typed channel of `node:diagnostics_channel`. Listeners run synchronously, in the async context of the request. */
 export interface CfAccessChannel<Message> {
-  /** By which `node:diagnostics_channel` finds it too. */
+  /** The channel's name, which `diagnostics_channel.subscribe()` takes too. */
   readonly name: string | symbol
-  /** Nothing is measured or published while nobody listens. */
+  /** Nothing is measured or published without subscribers. */
   readonly hasSubscribers: boolean
-  /** Listens from now on. What a listener throws becomes an uncaught exception, as on every channel of Node's. */
+  /** Adds a listener. An error that it throws becomes an uncaught exception, as on every channel of Node.js. */
   subscribe (listener: (message: Message, name: string | symbol) => void): void
-  /** Listens no longer. */
+  /** Removes a listener. */
   unsubscribe (listener: (message: Message, name: string | symbol) => void): void
-  /** For this package to call. */
+  /** Called by this package only. */
   publish (message: Message): void
 }
 
-/** A token was verified, or was not. */
+/** A token was verified, or its verification failed. */
 export interface CfAccessVerification {
   /** Milliseconds. */
   readonly duration: number
   /** `verified`, or the code of the error, such as `FST_CF_ACCESS_TOKEN_EXPIRED`. */
   readonly outcome: string
-  /** Whether memory alone answered, without cryptography or a question to Access. */
+  /** Whether the cache answered, without cryptography or a request to Access. */
   readonly cached: boolean
-  /** `null` where nobody was verified. */
+  /** `null` when the verification failed. */
   readonly kind: 'user' | 'service' | 'certificate' | null
 }
 
-/** The team's keys were asked for. */
+/** A fetch of the team's keys ended. */
 export interface CfAccessRefresh {
   /** The key endpoint's address. */
   readonly url: string
@@ -35,19 +37,25 @@ export interface CfAccessRefresh {
   readonly duration: number
   /** `rotated`: the keys changed; also on the first fetch. */
   readonly outcome: 'rotated' | 'unchanged' | 'failed'
-  /** The `kid` of every key there is now. */
+  /** The `kid` of every current key. */
   readonly kids: readonly string[]
-  /** Why it failed, in words for an operator; `null` where it did not. */
+  /** Why the fetch failed, for an operator; `null` when it did not. */
   readonly reason: string | null
 }
 
-/** A request was rejected. A guard that denies beside another way in, which admits, is not counted. */
+/**
+ * A request was rejected. A guard that rejects inside an "or" of `@fastify/auth` does not count when another way in
+ * admits.
+ */
 export interface CfAccessRejection {
   /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
   readonly code: string
-  /** What is wrong with the token, such as `signature`, or the rule that denied, such as `exclude.email`; `null` for any other reason. */
+  /**
+   * What is wrong with the token, such as `signature`, or the rule that denied, such as `exclude.email`; `null` for any
+   * other reason.
+   */
   readonly rule: string | null
-  /** The error's status, which an error handler of the application's may change. */
+  /** The error's status. An error handler of your app can change it afterwards. */
   readonly statusCode: number
   /** The request's method. */
   readonly method: string
@@ -68,9 +76,9 @@ export interface CfAccessLogin {
  * `fastify-cf-access:rejection` and `fastify-cf-access:login`.
  */
 export const channels: {
-  /** Each verification, by a guard or by `verify()`; a token remembered as good counts too. */
+  /** Each verification, by a guard or by `verify()`; a cached token counts too. */
   readonly verify: CfAccessChannel<CfAccessVerification>
-  /** Each answer, or failure to answer, of the key endpoint. */
+  /** Each fetch of the team's keys, successful or not. */
   readonly refresh: CfAccessChannel<CfAccessRefresh>
   /** Each request that ended with an error of this package. */
   readonly rejection: CfAccessChannel<CfAccessRejection>

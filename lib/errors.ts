@@ -1,23 +1,25 @@
 /** The errors that reject a request or stop the start of the application. */
 import { createError, type FastifyError } from '@fastify/error'
 
-/** Why a token is no good, by name alone. It goes to the log; a client never learns it. */
+/** Why a token is rejected, as one word. It goes to the log; clients never learn it. */
 export type TokenFault =
   | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
   | 'issuer' | 'audience' | 'type' | 'time' | 'identity' | 'revoked'
 
 interface RejectionConstructor<Reason extends string> {
   new (reason: Reason): FastifyError & {
-    /** Why, by name alone: for a log, never for a client. */
+    /** Why, as one word: for the log, never for a client. */
     readonly reason: Reason
   }
 }
 
 /**
- * An error that the client causes. Its reason is not an own property, so that no serializer sends or logs it
- * unasked, and it has no stack, which could only point at this library.
+ * An error that the client causes. Its reason is not an own property, so that no serializer sends or logs it by
+ * accident. It has no stack, which could only point at this library.
  */
-function clientError<Reason extends string> (code: string, message: string, statusCode: number): RejectionConstructor<Reason> {
+function clientError<Reason extends string> (
+  code: string, message: string, statusCode: number
+): RejectionConstructor<Reason> {
   return class extends createError<[]>(code, message, statusCode, Error, false) {
     readonly #reason: Reason
 
@@ -32,11 +34,11 @@ function clientError<Reason extends string> (code: string, message: string, stat
   }
 }
 
-/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: neither header nor cookie came with the request. */
+/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: the request has neither header nor cookie. */
 export class TokenMissingError extends clientError<'missing'>(
   'FST_CF_ACCESS_TOKEN_MISSING', 'A Cloudflare Access token is required', 401) {}
 
-/** `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, wrongly signed, or meant for somebody else. */
+/** `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, with a wrong signature, or for another team or Access application. */
 export class TokenInvalidError extends clientError<TokenFault>(
   'FST_CF_ACCESS_TOKEN_INVALID', 'The Cloudflare Access token is not valid here', 401) {}
 
@@ -44,20 +46,20 @@ export class TokenInvalidError extends clientError<TokenFault>(
 export class TokenExpiredError extends clientError<'expired' | 'age'>(
   'FST_CF_ACCESS_TOKEN_EXPIRED', 'The Cloudflare Access token has expired', 401) {}
 
-/** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy says no. The reason is the rule, such as `exclude.email`. */
+/** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy denies. The reason is the rule, such as `exclude.email`. */
 export class ForbiddenError extends clientError<string>(
   'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
 
 interface UnavailableConstructor {
   new (retryAfter: number, reason?: string): FastifyError & {
-    /** Seconds after which asking again makes sense, 1 at least. */
+    /** Seconds after which the client can retry; at least 1. */
     readonly retryAfter: number
-    /** What went wrong, in words for an operator. */
+    /** What went wrong, for an operator. */
     readonly reason: string | undefined
   }
 }
 
-/** An error of Access's availability: the request can be retried. */
+/** Access is unavailable: the request can be retried. */
 function unavailableError (code: string, message: string): UnavailableConstructor {
   return class extends createError<[]>(code, message, 503, Error, false) {
     readonly retryAfter: number
@@ -79,11 +81,13 @@ function unavailableError (code: string, message: string): UnavailableConstructo
 export class KeysUnavailableError extends unavailableError(
   'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'Cloudflare Access signing keys are unavailable') {}
 
-/** `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, and get-identity is unavailable. */
+/**
+ * `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, and get-identity is unavailable.
+ */
 export class IdentityUnavailableError extends unavailableError(
   'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access identity details are unavailable') {}
 
-/** `FST_CF_ACCESS_POLICY_FAILED`, 500: a predicate threw; what it threw is the `cause`. */
+/** `FST_CF_ACCESS_POLICY_FAILED`, 500: a policy function threw; its error is the `cause`. */
 export const PolicyFailedError = createError<[ErrorOptions]>(
   'FST_CF_ACCESS_POLICY_FAILED', 'The access policy could not be decided', 500)
 
@@ -91,6 +95,6 @@ export const PolicyFailedError = createError<[ErrorOptions]>(
 export const NotRegisteredError = createError<[message: string]>(
   'FST_CF_ACCESS_NOT_REGISTERED', '%s', 500)
 
-/** `FST_CF_ACCESS_OPTIONS_INVALID`: an option, a policy or a route's setting that cannot be used. Stops the start. */
+/** `FST_CF_ACCESS_OPTIONS_INVALID`: an invalid option, policy or `config.cfAccess`. Stops the start. */
 export const OptionsInvalidError = createError<[message: string]>(
   'FST_CF_ACCESS_OPTIONS_INVALID', '%s', 500, TypeError)

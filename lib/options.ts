@@ -1,12 +1,47 @@
-/** What a registration is given, and the settings it becomes once checked. */
+/** The options of a registration, and the settings they become once checked. */
 import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/team.js'
 import { OptionsInvalidError } from './errors.js'
-import type { CfAccessDetailsOptions } from './identity/get-identity.js'
-import type { CfAccessKeysOptions } from './keys/key-set.js'
+import type { DetailsSettings } from './identity/get-identity.js'
+import type { KeyTimes } from './keys/key-set.js'
 import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from './policy/policy.js'
 import type { CfAccessFetch } from './util/fetch-bounded.js'
-import { isObject } from './util/is-object.js'
-import { readNumber, throwInvalidOption, rejectUnknownNames } from './util/option-readers.js'
+import type { CfAccessDuration } from './util/duration.js'
+import { throwInvalidOption } from './util/option-errors.js'
+import {
+  boolean, duration, group, integer, membersOf, optional, readOptions, withDefault, type Read,
+  type Reader
+} from './util/option-readers.js'
+
+/** How the team's keys are kept. */
+export interface CfAccessKeysOptions {
+  /** Keys older than this are refreshed in the background (stale-while-revalidate). Default `'1h'`. */
+  maxAge?: CfAccessDuration
+  /** Keys older than this are no longer trusted. At least `maxAge`. Default `'24h'`. */
+  maxStale?: CfAccessDuration
+  /**
+   * The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried.
+   * Default `'30s'`, or `'1s'` for a team on loopback.
+   */
+  cooldown?: CfAccessDuration
+  /** How long one answer of the key endpoint can take, its body included. Default `'5s'`. */
+  timeout?: CfAccessDuration
+}
+
+/** How the answers of `details()` are kept. */
+export interface CfAccessDetailsOptions {
+  /** How long an answer is cached; never longer than its token is valid. Default `'1m'`. */
+  maxAge?: CfAccessDuration
+  /** How long one answer of get-identity can take, its body included. Default `'5s'`. */
+  timeout?: CfAccessDuration
+  /** How many answers are cached, 1 to 1,000,000. Default 1,000. */
+  max?: number
+}
+
+/** How verified tokens are kept. */
+export interface CfAccessCacheOptions {
+  /** How many, 1 to 1,000,000. Default 10,000. */
+  max?: number
+}
 
 /** The options of the plugin. A wrong one stops the start with `FST_CF_ACCESS_OPTIONS_INVALID`. */
 export interface CfAccessOptions {
@@ -16,7 +51,7 @@ export interface CfAccessOptions {
    * and tests, unless `NODE_ENV` is `production`.
    */
   teamDomain: string
-  /** The AUD tag, or tags, of the Access applications whose tokens may come in here. */
+  /** The AUD tag, or tags, of the Access applications whose tokens are accepted. */
   audience: string | readonly string[]
   /**
    * Guards only this path and what is below it, relative to the scope's own prefix. Default: the whole scope.
@@ -29,43 +64,34 @@ export interface CfAccessOptions {
   prefixes?: readonly string[]
   /** `false`: guards only routes that ask for it, with `guard()` or `config.cfAccess`. Default `true`. */
   global?: boolean
-  /** Asked of every guarded request after its token is verified. Default: everybody verified may come in. */
+  /** Must allow every guarded request, after its token is verified. Default: every verified identity is allowed. */
   policy?: CfAccessPolicy
-  /** Seconds by which clocks may differ, for `exp`, `nbf` and `iat`; 0 to 300. Default 30. */
-  clockTolerance?: number
-  /** Seconds after its `iat` from which a token is rejected, whatever its `exp`. Default: no limit. */
-  maxTokenAge?: number
-  /** `false`: believes the header only, not the cookie `CF_Authorization`. Default `true`. */
+  /** By how much clocks can differ, for `exp`, `nbf` and `iat`; `'0s'` to `'5m'`. Default `'30s'`. */
+  clockTolerance?: CfAccessDuration
+  /** Rejects a token issued longer ago than this, whatever its `exp`; `'1s'` to `'365d'`. Default: no limit. */
+  maxTokenAge?: CfAccessDuration
+  /** `false`: accepts the header only, not the cookie `CF_Authorization`. Default `true`. */
   cookie?: boolean
   /** `true`: lets CORS preflights reach routes for OPTIONS alone without a token. Default `false`. */
   preflight?: boolean
-  /** What is remembered of verified tokens; `false` for nothing. */
-  cache?: {
-    /** How many, 1 to 1,000,000. Default 10,000. */
-    max?: number
-  } | false
+  /** How verified tokens are kept in memory; `false` for not at all. */
+  cache?: CfAccessCacheOptions | false
+  /** How the team's keys are kept. */
+  keys?: CfAccessKeysOptions
+  /** How the answers of `details()` are kept. */
+  details?: CfAccessDetailsOptions
   /**
-   * How the team's keys are kept, in milliseconds. Defaults: `maxAge` 3,600,000, `maxStale`
-   * 86,400,000, `cooldown` 30,000 or 1,000 for a team on loopback, `timeout` 5,000.
+   * Re-checks each token with Access at most this often, so that a revoked session ends before its `exp`; `'1s'` to
+   * `'24d'`. One request to Access before the first request of a token, and one after each such time; while Access
+   * is unreachable, requests that are due get 503. Default: never.
    */
-  keys?: Partial<CfAccessKeysOptions>
+  recheck?: CfAccessDuration
   /**
-   * How the answers of `details()` are kept: `maxAge`, how long, in milliseconds, default 60,000;
-   * `timeout`, how long one may take, in milliseconds, default 5,000; `max`, how many, default 1,000.
-   */
-  details?: Partial<CfAccessDetailsOptions>
-  /**
-   * Seconds after which Access is asked again whether it still accepts a token, so that a revoked
-   * session ends before its `exp`. One more request to Access in front of the first of a token's
-   * requests and of one each so many seconds; while Access cannot be asked, 503. Default: never.
-   */
-  recheck?: number
-  /**
-   * `'redirect'`: sends a browser that asks for a page, and brings no token or an expired one, to the
+   * `'redirect'`: sends a browser that asks for a page without a token, or with an expired one, to the
    * team's login page and back. All other requests get 401. Default: all requests get 401.
    */
   login?: 'redirect'
-  /** Used to ask the team, for proxies and tests. Default: the global `fetch`. */
+  /** Used for requests to the team, for proxies and tests. Default: the global `fetch`. */
   fetch?: CfAccessFetch
 }
 
@@ -77,104 +103,121 @@ export interface Settings {
   readonly prefixes: readonly string[] | null
   readonly global: boolean
   readonly policy: CompiledPolicy | null
+  /** Seconds. */
   readonly clockTolerance: number
+  /** Seconds; `Infinity` for no limit. */
   readonly maxTokenAge: number
   readonly cookie: boolean
   readonly preflight: boolean
   /** 0: none. */
   readonly cacheMax: number
-  readonly keyTimes: CfAccessKeysOptions
-  readonly details: CfAccessDetailsOptions
-  /** `Infinity`: never. */
+  readonly keyTimes: KeyTimes
+  readonly details: DetailsSettings
+  /** Milliseconds; `Infinity` for never. */
   readonly recheck: number
   readonly login: boolean
   readonly fetch: CfAccessFetch
 }
 
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
-const MAX_TIMER = 2 ** 31 - 1
+const MAX_CACHED = 1_000_000
 
-const DEFAULT_CACHE_MAX = 10_000
-const DEFAULT_KEY_TIMES: CfAccessKeysOptions = { maxAge: HOUR, maxStale: 24 * HOUR, cooldown: MINUTE / 2, timeout: 5000 }
-// An emulator changes its keys at each restart, and an extra fetch costs it nothing.
-const LOOPBACK_KEY_TIMES: CfAccessKeysOptions = { ...DEFAULT_KEY_TIMES, cooldown: 1000 }
-
-const DEFAULT_DETAILS: CfAccessDetailsOptions = { maxAge: MINUTE, timeout: 5000, max: 1000 }
-
-const NAMES = ['teamDomain', 'audience', 'prefix', 'prefixes', 'global', 'policy', 'clockTolerance', 'maxTokenAge',
-  'cookie', 'preflight', 'cache', 'keys', 'details', 'recheck', 'login', 'fetch']
-
-// Asked for at each call, so that what an application puts in its place later is used.
+// Read at each call, so that a global fetch which your app replaces later is used.
 const globalFetch: CfAccessFetch = (url, init) => globalThis.fetch(url, init)
+
+const KEY_READERS = {
+  maxAge: withDefault(duration(), '1h'),
+  maxStale: withDefault(duration(), '24h'),
+  cooldown: optional(duration()),
+  timeout: withDefault(duration(), '5s')
+}
+
+const DETAILS_READERS = {
+  maxAge: withDefault(duration(), '1m'),
+  timeout: withDefault(duration(), '5s'),
+  max: withDefault(integer({ min: 1, max: MAX_CACHED }), 1000)
+}
+
+const CACHE_READERS = { max: withDefault(integer({ min: 1, max: MAX_CACHED }), 10_000) }
+
+/** @param scopePrefix the prefix of the scope in which the plugin is registered */
+const readersFor = (scopePrefix: string) => ({
+  teamDomain: readTeamDomain,
+  audience: readAudience,
+  prefix: optional(readPrefixIn(scopePrefix)),
+  prefixes: optional(readPrefixes),
+  global: withDefault(boolean, true),
+  policy: optional(compilePolicy),
+  clockTolerance: withDefault(duration({ min: '0s', max: '5m' }), '30s'),
+  maxTokenAge: optional(duration({ min: '1s', max: '365d' })),
+  cookie: withDefault(boolean, true),
+  preflight: withDefault(boolean, false),
+  cache: readCache,
+  keys: readKeys,
+  details: group(DETAILS_READERS),
+  recheck: optional(duration({ min: '1s' })),
+  login: optional(readLogin),
+  fetch: withDefault(readFetch, globalFetch)
+})
 
 /**
  * Checks the options and completes them. Only own members count, and lists are copied.
- * @param scopePrefix the prefix of the scope it is registered in
+ * @param scopePrefix the prefix of the scope in which the plugin is registered
  * @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes.
  */
 export function checkOptions (options: object, scopePrefix: string): Settings {
-  const given = new Map(Object.entries(options))
-  rejectUnknownNames([...given.keys()], NAMES, '')
-  const prefixes = readPrefixes(given, scopePrefix)
-  const global = readBoolean(given, 'global', true)
-  if (prefixes !== null && !global) {
-    throw new OptionsInvalidError('Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
+  const { teamDomain: team, prefix, prefixes, cache, keys, recheck, login, ...settings } = readOptions(options,
+    readersFor(scopePrefix))
+  if (prefix !== null && prefixes !== null) {
+    throw new OptionsInvalidError('Options "prefix" and "prefixes" are both given; leave one out.')
   }
-  const team = readTeamDomain(given.get('teamDomain'))
+  const paths = prefix === null ? prefixes : [prefix]
+  if (paths !== null && !settings.global) {
+    throw new OptionsInvalidError(
+      'Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
+  }
   return {
+    ...settings,
     team,
-    audience: readAudience(given.get('audience')),
-    prefixes,
-    global,
-    policy: given.has('policy') ? compilePolicy(given.get('policy'), 'policy') : null,
-    clockTolerance: readNumber(given, 'clockTolerance', 30, 0, 300, 'seconds'),
-    maxTokenAge: readNumber(given, 'maxTokenAge', Infinity, 1, MAX_TIMER, 'seconds'),
-    cookie: readBoolean(given, 'cookie', true),
-    preflight: readBoolean(given, 'preflight', false),
-    cacheMax: readCache(given),
-    keyTimes: readKeyTimes(given, team),
-    details: readDetails(given),
-    recheck: readNumber(given, 'recheck', Infinity, 1, MAX_TIMER, 'seconds'),
-    login: readLogin(given),
-    fetch: readFetch(given)
+    prefixes: paths,
+    clockTolerance: settings.clockTolerance / 1000,
+    maxTokenAge: (settings.maxTokenAge ?? Infinity) / 1000,
+    cacheMax: cache === false ? 0 : cache.max,
+    keyTimes: { ...keys, cooldown: keys.cooldown ?? defaultCooldown(team) },
+    recheck: recheck ?? Infinity,
+    login: login !== null
   }
 }
 
-function readTeamDomain (value: unknown): Team {
-  const team = typeof value === 'string' ? readTeam(value) : null
-  return team ?? throwInvalidOption('teamDomain', value, TEAM_DOMAIN_TAKES)
+/** Milliseconds. An emulator changes its keys at each restart, and an extra fetch costs it nothing. */
+function defaultCooldown (team: Team): number {
+  return isLoopback(team) ? 1000 : 30_000
 }
 
-function readAudience (value: unknown): readonly string[] {
+const readTeamDomain: Reader<Team> = (value, path) =>
+  (typeof value === 'string' ? readTeam(value) : null) ?? throwInvalidOption(path, value, TEAM_DOMAIN_TAKES)
+
+const readAudience: Reader<readonly string[]> = (value, path) => {
   const tags = Array.isArray(value) ? [...value] : [value]
-  const good = tags.length > 0 && tags.every(tag => typeof tag === 'string' && /^[\x21-\x7e]+$/.test(tag))
-  return good ? tags : throwInvalidOption('audience', value, 'the AUD tag of an Access application, or a list of them')
+  const areTags = tags.length > 0 && tags.every(tag => typeof tag === 'string' && /^[\x21-\x7e]+$/.test(tag))
+  return areTags ? tags : throwInvalidOption(path, value, 'the AUD tag of an Access application, or a list of them')
 }
 
 const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, ' +
   'no parameter, wildcard or encoding, no dot at a segment\'s end'
 
-function readPrefixes (given: ReadonlyMap<string, unknown>, scopePrefix: string): readonly string[] | null {
-  if (given.has('prefix') && given.has('prefixes')) {
-    throw new OptionsInvalidError('Options "prefix" and "prefixes" are both given; leave one out.')
-  }
-  if (given.has('prefix')) return [readPrefix(given.get('prefix'), scopePrefix)]
-  if (!given.has('prefixes')) return null
-  const prefixes = given.get('prefixes')
-  return Array.isArray(prefixes) && prefixes.length > 0 && prefixes.every(isPrefix)
-    ? prefixes.map(withoutTrailingSlash)
-    : throwInvalidOption('prefixes', prefixes, `a list of paths, each ${PREFIX_TAKES}`)
-}
+const readPrefixes: Reader<readonly string[]> = (value, path) =>
+  Array.isArray(value) && value.length > 0 && value.every(isPrefix)
+    ? value.map(withoutTrailingSlash)
+    : throwInvalidOption(path, value, `a list of paths, each ${PREFIX_TAKES}`)
 
-function readPrefix (prefix: unknown, scopePrefix: string): string {
-  if (repeatsScope(prefix, scopePrefix)) {
+const readPrefixIn = (scopePrefix: string): Reader<string> => (value, path) => {
+  if (repeatsScope(value, scopePrefix)) {
     throw new OptionsInvalidError(
-      `Option "prefix" is "${prefix}", but this scope's prefix is already "${scopePrefix}"; ` +
-      `leave it out, or write prefixes: ['${prefix}'] if you mean ${scopePrefix}${prefix}`)
+      `Option "${path}" is "${value}", but this scope's prefix is already "${scopePrefix}"; ` +
+      `leave it out, or write prefixes: ['${value}'] if you mean ${scopePrefix}${value}`)
   }
-  if (isPrefix(prefix)) return withoutTrailingSlash(prefix)
-  return throwInvalidOption('prefix', prefix, Array.isArray(prefix) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
+  if (isPrefix(value)) return withoutTrailingSlash(value)
+  return throwInvalidOption(path, value, Array.isArray(value) ? 'one path; write "prefixes" for a list' : PREFIX_TAKES)
 }
 
 /** Fastify adds its own `prefix` to a plugin's options. The first segment is enough to recognize a repetition. */
@@ -192,57 +235,26 @@ function withoutTrailingSlash (prefix: string): string {
   return prefix.replace(/\/$/, '')
 }
 
-/** Plain segments: nothing that a router, a URL parser or a file system would read as anything else. */
+/** Plain segments: text that a router, a URL parser and a file system all read the same way. */
 function isPrefix (value: unknown): value is string {
   return typeof value === 'string' && /^(?:\/|(?:\/[^/\\:*?#;%\s\p{Cc}]*[^/\\:*?#;%\s\p{Cc}.])+\/?)$/u.test(value)
 }
 
-function readCache (given: ReadonlyMap<string, unknown>): number {
-  if (given.get('cache') === false) return 0
-  const cache = readGroup(given, 'cache', ['max'], '{ max } or false')
-  return readNumber(cache, 'max', DEFAULT_CACHE_MAX, 1, 1_000_000, 'tokens', 'cache.')
+const readCache: Reader<Read<typeof CACHE_READERS> | false> = (value, path) =>
+  value === false ? value : group(CACHE_READERS, `${membersOf(CACHE_READERS)} or false`)(value, path)
+
+const readKeys: Reader<Read<typeof KEY_READERS>> = (value, path) => {
+  const keys = group(KEY_READERS)(value, path)
+  if (keys.maxStale >= keys.maxAge) return keys
+  throw new OptionsInvalidError(
+    `Option "${path}.maxStale" is ${keys.maxStale} ms; it takes at least ${path}.maxAge, which is ${keys.maxAge} ms.`)
 }
 
-function readKeyTimes (given: ReadonlyMap<string, unknown>, team: Team): CfAccessKeysOptions {
-  const defaults = isLoopback(team) ? LOOPBACK_KEY_TIMES : DEFAULT_KEY_TIMES
-  const keys = readGroup(given, 'keys', Object.keys(defaults), '{ maxAge, maxStale, cooldown, timeout }')
-  const read = (name: keyof CfAccessKeysOptions): number =>
-    readNumber(keys, name, defaults[name], 1, MAX_TIMER, 'milliseconds', 'keys.')
-  const times = { maxAge: read('maxAge'), maxStale: read('maxStale'), cooldown: read('cooldown'), timeout: read('timeout') }
-  return times.maxStale >= times.maxAge
-    ? times
-    : throwInvalidOption('keys.maxStale', times.maxStale, `at least keys.maxAge, which is ${times.maxAge}`)
-}
+const readLogin: Reader<'redirect'> = (value, path) => value === 'redirect'
+  ? value
+  : throwInvalidOption(path, value, '"redirect"')
 
-function readDetails (given: ReadonlyMap<string, unknown>): CfAccessDetailsOptions {
-  const details = readGroup(given, 'details', Object.keys(DEFAULT_DETAILS), '{ maxAge, timeout, max }')
-  const { maxAge, timeout, max } = DEFAULT_DETAILS
-  return {
-    maxAge: readNumber(details, 'maxAge', maxAge, 1, MAX_TIMER, 'milliseconds', 'details.'),
-    timeout: readNumber(details, 'timeout', timeout, 1, MAX_TIMER, 'milliseconds', 'details.'),
-    max: readNumber(details, 'max', max, 1, 1_000_000, 'answers', 'details.')
-  }
-}
-
-function readLogin (input: ReadonlyMap<string, unknown>): boolean {
-  if (!input.has('login')) return false
-  return input.get('login') === 'redirect' || throwInvalidOption('login', input.get('login'), '"redirect"')
-}
-
-function readGroup (input: ReadonlyMap<string, unknown>, name: string, known: readonly string[], expected: string): Map<string, unknown> {
-  if (!input.has(name)) return new Map()
-  const value = input.get(name)
-  if (!isObject(value)) return throwInvalidOption(name, value, expected)
-  rejectUnknownNames(Object.keys(value), known, `option "${name}"`)
-  return new Map(Object.entries(value))
-}
-
-function readFetch (input: ReadonlyMap<string, unknown>): CfAccessFetch {
-  const value = input.has('fetch') ? input.get('fetch') : globalFetch
-  return typeof value === 'function' ? value as CfAccessFetch : throwInvalidOption('fetch', value, 'a function like the global fetch')
-}
-
-function readBoolean (input: ReadonlyMap<string, unknown>, name: string, fallback: boolean): boolean {
-  const value = input.has(name) ? input.get(name) : fallback
-  return typeof value === 'boolean' ? value : throwInvalidOption(name, value, 'true or false')
-}
+const readFetch: Reader<CfAccessFetch> = (value, path) =>
+  typeof value === 'function'
+    ? value as CfAccessFetch
+    : throwInvalidOption(path, value, 'a function like the global fetch')

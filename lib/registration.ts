@@ -25,20 +25,23 @@ export interface Registration {
   readonly login: Login | null
 }
 
-/** How many segments of a path a registration claims, and one more for a prefix than for none; -1: it claims none. */
+/**
+ * How closely a registration matches a path: its prefix's number of segments plus one; 0 without a prefix; -1: no
+ * match.
+ */
 export function matchDepth (path: string, { prefixes }: Registration): number {
   if (prefixes === null) return 0
   return Math.max(-1, ...prefixes.filter(prefix => prefix.covers(path)).map(prefix => prefix.depth + 1))
 }
 
-/** Whether neither of two registrations could guard alone, since both name the same path in one scope. */
+/** Whether two registrations guard the same path in one scope, so that neither has precedence. */
 export function conflicts (a: Registration, b: Registration): boolean {
   if (a.scope !== b.scope) return false
   if (a.prefixes === null || b.prefixes === null) return a.prefixes === b.prefixes
   return a.prefixes.some(({ path }) => b.prefixes!.some(other => other.path === path))
 }
 
-/** Whether an instance is a scope or inside it: Fastify's scopes inherit from one another. */
+/** Whether an instance is this scope or inside it: Fastify's scopes inherit from one another. */
 export function isWithin (scope: FastifyInstance, outer: FastifyInstance): boolean {
   return scope === outer || Object.prototype.isPrototypeOf.call(outer, scope)
 }

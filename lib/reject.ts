@@ -1,4 +1,4 @@
-/** The end of a request that was not admitted: response headers, log line and channel, once. */
+/** What happens to a rejected request: response headers, log line and channel message, once. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { channels } from './channels.js'
 import { IdentityUnavailableError, KeysUnavailableError } from './errors.js'
@@ -6,16 +6,16 @@ import { IdentityUnavailableError, KeysUnavailableError } from './errors.js'
 interface Rejection extends Error {
   readonly code: string
   readonly statusCode: number
-  /** Why, for the log and the channel alone. */
+  /** Why, for the log and the channel only. */
   readonly reason?: string
 }
 
-/** Scopes inside one another each have the hook. Not by error: requests that wait for one verification share it. */
+/** Requests already reported: nested scopes each run the hook. Not by error, which several requests can share. */
 const reported = new WeakSet<FastifyRequest>()
 
 /**
- * A hook for `onError`. It runs for the error that ends a request, and so not for one that an "or" of
- * `@fastify/auth` made up for: an admitted response bears no trace of a guard that denied.
+ * A hook for `onError`. It runs for the error that ends a request, so not for one inside an "or" of `@fastify/auth`
+ * that another way in made up for: an admitted response shows no trace of a guard that rejected.
  * @see Fastify docs: Hooks, onError
  */
 export function cfAccessOnError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
@@ -30,7 +30,7 @@ function isRejection (error: Error): error is Rejection {
   return String((error as { code?: unknown }).code).startsWith('FST_CF_ACCESS_')
 }
 
-/** The log learns the reason; the client only what the error's class says. */
+/** The reason goes to the log; the client gets only the code and message of the error's class. */
 function reject (error: Rejection, request: FastifyRequest, reply: FastifyReply): void {
   const { code, statusCode, reason } = error
   reply.header('cache-control', 'no-store')
@@ -41,9 +41,15 @@ function reject (error: Rejection, request: FastifyRequest, reply: FastifyReply)
   closeUpgrade(request, reply)
   request.log.info({ code, reason }, 'rejected by Cloudflare Access guard')
   if (!channels.rejection.hasSubscribers) return
-  // Of a server error the reason is prose for an operator, not one of a few names.
+  // The reason of a server error is a sentence for an operator, not one word.
   const rule = reason !== undefined && statusCode < 500 ? reason : null
-  channels.rejection.publish({ code, rule, statusCode, method: request.method, route: request.routeOptions.url ?? null })
+  channels.rejection.publish({
+    code,
+    rule,
+    statusCode,
+    method: request.method,
+    route: request.routeOptions.url ?? null
+  })
 }
 
 /**

@@ -1,9 +1,9 @@
-/** Tells @fastify/swagger which routes are guarded, by its own means: a `transform`. */
+/** A `transform` for @fastify/swagger that documents which routes are guarded. */
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
-import { registryOf } from './coverage/registry.js'
 import { isGuard } from './guard.js'
+import { serverStateOf } from './server-state.js'
 
-/** What @fastify/swagger hands a transform of a route, beside the document it writes. */
+/** What @fastify/swagger passes to a transform for each route. */
 export interface SwaggerRoute {
   /** The route's schema. */
   readonly schema: FastifySchema
@@ -13,7 +13,7 @@ export interface SwaggerRoute {
   readonly route: RouteOptions
 }
 
-/** What a transform makes of it. */
+/** What a transform returns. */
 export interface SwaggerResult {
   /** The schema to document. */
   schema: FastifySchema
@@ -24,7 +24,7 @@ export interface SwaggerResult {
 type Security = ReadonlyArray<Readonly<Record<string, readonly string[]>>>
 type SecuredSchema = FastifySchema & { security?: Security }
 
-/** The parts that are read and written of an OpenAPI document, version 2 or 3. */
+/** The parts of an OpenAPI document, version 2 or 3, that are read and written here. */
 interface Document {
   security?: Security
   components?: { securitySchemes?: object }
@@ -38,35 +38,36 @@ const SCHEME = {
     type: 'apiKey',
     in: 'header',
     name: 'Cf-Access-Jwt-Assertion',
-    description: 'The token Cloudflare Access adds to each request once its sender has logged in.'
+    description: 'The token that Cloudflare Access adds to each request of an authenticated user or service.'
   }
 }
 
-// Without a schema: the application's error handler decides what a rejection looks like.
-const REFUSALS = {
-  401: { type: 'null', description: 'No good Cloudflare Access token' },
-  403: { type: 'null', description: 'Not allowed by the access policy' },
-  503: { type: 'null', description: 'Cloudflare Access cannot be asked now; Retry-After says when to come back' }
+// Without a schema: your app's error handler decides what a rejection looks like.
+const REJECTIONS = {
+  401: { type: 'null', description: 'No valid Cloudflare Access token' },
+  403: { type: 'null', description: 'Denied by a policy' },
+  503: { type: 'null', description: 'Cloudflare Access is unavailable; see Retry-After' }
 }
 
 const DEFAULT_RESPONSE = { 200: { type: 'null', description: 'Default Response' } }
 
-// On the route itself, for @fastify/swagger copies some.
+// On the route itself, since @fastify/swagger copies some route objects.
 const SCOPE = Symbol('fastify-cf-access.scope')
 type ScopedRoute = RouteOptions & { [SCOPE]?: FastifyInstance }
 
 /**
  * Makes a `transform` for @fastify/swagger that gives guarded routes the security requirement `cfAccess`
- * and their responses 401, 403 and 503, in the document alone: no answer changes. A route is guarded by
- * its pattern or by a `guard()` among its own hooks; one inside of @fastify/auth cannot be seen.
- * Leave a route out by @fastify/swagger's own `config: { swaggerTransform: false }`.
+ * and the responses 401, 403 and 503. Only the document changes. A route counts as guarded by its pattern or by a
+ * `guard()` among its own hooks; one inside @fastify/auth cannot be seen.
+ * To leave a route out, use @fastify/swagger's own `config: { swaggerTransform: false }`.
  *
  * @param app the instance @fastify/swagger is registered on; call this before its routes are declared
  * @param transform another transform, which runs first
  * @see @fastify/swagger docs: Transform
  */
 export function swaggerTransform<Route extends SwaggerRoute> (
-  app: Pick<FastifyInstance, 'addHook'>, transform: (route: Route) => SwaggerResult = ({ schema, url }) => ({ schema, url })
+  app: Pick<FastifyInstance, 'addHook'>, transform: (route: Route) => SwaggerResult = ({ schema, url }) =>
+    ({ schema, url })
 ): (route: Route) => SwaggerResult {
   app.addHook('onRoute', function (route: ScopedRoute) { route[SCOPE] = this })
   return given => {
@@ -78,16 +79,17 @@ export function swaggerTransform<Route extends SwaggerRoute> (
 function isGuarded (route: ScopedRoute): boolean {
   const { [SCOPE]: scope, url, config = {}, onRequest, preValidation, preHandler } = route
   return [onRequest, preValidation, preHandler].flat().some(isGuard) ||
-    (scope !== undefined && registryOf(scope).guardsRoute(scope, url, config))
+    (scope !== undefined && serverStateOf(scope).registry.guardsRoute(scope, url, config))
 }
 
 function describe (schema: SecuredSchema = {}, document: Document): SecuredSchema {
   declareScheme(document)
-  const asked = [schema.security, document.security].find(security => security !== undefined && security.length > 0) ?? [{}]
+  const asked = [schema.security, document.security].find(security => security !== undefined && security.length > 0) ??
+    [{}]
   return {
     ...schema,
     security: asked.map(alternative => ({ ...alternative, [NAME]: [] })),
-    response: { ...REFUSALS, ...(schema.response ?? DEFAULT_RESPONSE) }
+    response: { ...REJECTIONS, ...(schema.response ?? DEFAULT_RESPONSE) }
   }
 }
 
@@ -95,7 +97,8 @@ function declareScheme (document: Document): void {
   if ('swagger' in document) {
     document.securityDefinitions = { ...SCHEME, ...document.securityDefinitions }
   } else {
-    document.components = { ...document.components, securitySchemes: { ...SCHEME, ...document.components?.securitySchemes } }
+    document.components =
+      { ...document.components, securitySchemes: { ...SCHEME, ...document.components?.securitySchemes } }
   }
 }
 

@@ -41,7 +41,7 @@ t.test('each verification is told, with how long it took, how it ended and wheth
     [team.certificateToken({ commonName: 'a device', audience: AUD }), { outcome: 'verified', cached: false, kind: 'certificate' }],
     [team.userToken({ email: 'alice@acme.com', audience: OTHER_AUD }), { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: null }],
     [`${token.slice(0, -8)}AAAAAAAA`, { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: null }],
-    [team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: -60 }), { outcome: 'FST_CF_ACCESS_TOKEN_EXPIRED', cached: false, kind: null }]
+    [team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: '-1m' }), { outcome: 'FST_CF_ACCESS_TOKEN_EXPIRED', cached: false, kind: null }]
   ] as const
   for (const [token] of tokens) await app.inject({ url: '/', headers: bearing(token) })
   t.strictSame(heard.map(({ duration, ...rest }) => rest), tokens.map(([, expected]) => expected))
@@ -61,7 +61,7 @@ t.test('verify() is told of as well, and a request without a token is no verific
 
 t.test('a token that Access is asked about again is not answered from memory', async t => {
   const app = createApp(t)
-  app.register(cfAccess, { ...options, recheck: 60 })
+  app.register(cfAccess, { ...options, recheck: '1m' })
   app.get('/', async () => 'in')
   const heard = on(t, channels.verify)
   const token = alice()
@@ -113,13 +113,17 @@ t.test('each refresh of the keys is told, with what came of it', async t => {
   const own = await startTeam(t)
   const heard = on(t, channels.refresh)
   const app = createApp(t)
-  await app.register(cfAccess, { ...options, teamDomain: own.domain, keys: { cooldown: 1 } })
+  await app.register(cfAccess, { ...options, teamDomain: own.domain, keys: { cooldown: '1ms' } })
   let now = Date.now()
   t.intercept(Date, 'now', { value: () => now })
   // A token that names an unknown key waits for a refresh.
   const seek = async (): Promise<void> => {
     now += 100
-    await t.rejects(app.cfAccess.verify(own.userToken({ email: 'a@acme.com', audience: AUD, header: { kid: 'unknown' } })))
+    await t.rejects(app.cfAccess.verify(own.userToken({
+      email: 'a@acme.com',
+      audience: AUD,
+      header: { kid: 'unknown' }
+    })))
   }
   const publish = async (): Promise<string[]> => {
     await own.rotateKeys()

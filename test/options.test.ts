@@ -50,19 +50,26 @@ t.test('S-01 a team domain is understood in each of its forms', async t => {
 
 t.test('S-02 S-03 S-04 nothing but a team or loopback is a team domain', async t => {
   const impostors: unknown[] = [
-    'https://acme.cloudflareaccess.com@evil.example', 'evil.example/acme', 'evil.example#', 'evil.example?', 'acme/../x',
+    'https://acme.cloudflareaccess.com@evil.example', 'evil.example/acme', 'evil.example#', 'evil.example?',
+    'acme/../x',
     'acme.cloudflareaccess.com.evil.example', 'https://evil.example#.cloudflareaccess.com', 'evilcloudflareaccess.com',
     'https://keys.evil.example/x.cloudflareaccess.com', 'https://evil.example?x=.cloudflareaccess.com', 'evil.example',
     'ac\tme', 'acme\n', ' acme', 'acme。cloudflareaccess。com', 'acme%2ecloudflareaccess.com', 'аcme', 'xn--', 'acme\\x',
-    '//acme.cloudflareaccess.com', 'https:///acme.cloudflareaccess.com', 'acme.cloudflareaccess.com.', 'acme.cloudflareaccess.com:443',
-    'https://user@acme.cloudflareaccess.com', 'https://acme.cloudflareaccess.com/x', 'https://acme.cloudflareaccess.com?x',
-    'a.b.cloudflareaccess.com', 'x'.repeat(64), '-acme', 'acme-', '', '.', '.cloudflareaccess.com', null, undefined, {}, ['acme'], 7,
-    'http://acme.cloudflareaccess.com', 'http://10.0.0.1', 'http://169.254.169.254', 'http://localhost.evil.example', 'http://127.1',
+    '//acme.cloudflareaccess.com', 'https:///acme.cloudflareaccess.com', 'acme.cloudflareaccess.com.',
+    'acme.cloudflareaccess.com:443',
+    'https://user@acme.cloudflareaccess.com', 'https://acme.cloudflareaccess.com/x',
+    'https://acme.cloudflareaccess.com?x',
+    'a.b.cloudflareaccess.com', 'x'.repeat(64), '-acme', 'acme-', '', '.', '.cloudflareaccess.com', null, undefined, {},
+    ['acme'], 7,
+    'http://acme.cloudflareaccess.com', 'http://10.0.0.1', 'http://169.254.169.254', 'http://localhost.evil.example',
+    'http://127.1',
     'http://0x7f.1', 'http://2130706433', 'http://[::ffff:127.0.0.1]', 'http://localhost.', 'http://127.0.0.1:99999',
     'http://127.0.0.1:80', 'http://127.0.0.1:4000/x', 'http://127.0.0.1:4000@evil.example', 'ftp://127.0.0.1'
   ]
   await start(t, GOOD)
-  for (const teamDomain of impostors) await rejects(t, { ...GOOD, teamDomain }, /^Option "teamDomain" is .*; it takes a team name/)
+  for (const teamDomain of impostors) {
+    await rejects(t, { ...GOOD, teamDomain }, /^Option "teamDomain" is .*; it takes a team name/)
+  }
 })
 
 t.test('S-04 production knows no team on loopback', async t => {
@@ -90,26 +97,85 @@ t.test('S-06 a list that changes after the start changes nothing', async t => {
   app.get('/', async () => 'in')
   await app.ready()
   audience[0] = 'evil'
-  t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 200)
-  t.equal((await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: 'evil' })) })).statusCode, 401)
+  t.equal((await app.inject(
+    { url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 200)
+  t.equal((await app.inject(
+    { url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: 'evil' })) })).statusCode, 401)
+})
+
+/** Each option that is a duration, with its bounds and a value just outside of each. */
+const DURATIONS: ReadonlyArray<readonly [path: string, least: string, most: string, under: string, over: string]> = [
+  ['clockTolerance', '0s', '5m', '-1ms', '301s'],
+  ['maxTokenAge', '1s', '365d', '999ms', '366d'],
+  ['recheck', '1s', '24d', '999ms', '25d'],
+  ['keys.maxAge', '1ms', '24d', '0ms', '25d'],
+  ['keys.maxStale', '1ms', '24d', '0s', '577h'],
+  ['keys.cooldown', '1ms', '24d', '0m', '25d'],
+  ['keys.timeout', '1ms', '24d', '0d', '34561m'],
+  ['details.maxAge', '1ms', '24d', '0h', '25d'],
+  ['details.timeout', '1ms', '24d', '-5s', '2073600001ms']
+]
+
+/** The options with one more, of which the path can have two parts. */
+function withOption (path: string, value: unknown): object {
+  const [outer, inner] = path.split('.') as [string, string?]
+  if (inner === undefined) return { ...GOOD, [outer]: value }
+  return { ...GOOD, [outer]: { ...(outer === 'keys' && { maxAge: '1ms', maxStale: '24d' }), [inner]: value } }
+}
+
+t.test('S-05 H-12 a duration is text with its unit, within bounds', async t => {
+  const malformed = ['', '30', '30 s', ' 30s', '30s ', '30S', '3.5s', '1e3s', '+30s', '٣s', '30', '30w', 's', '30ss',
+    '1h30m', '0'.repeat(12) + '1s',
+    '30s\n', 'Infinitys', ['30s'], {}, true, null, undefined]
+  for (const [path, least, most, under, over] of DURATIONS) {
+    for (const value of [under, over, ...malformed]) {
+      const message =
+        new RegExp(`^Option "${path.replace('.', '\\.')}" is .*; it takes a duration from ${least} to ${most}, `, 's')
+      await rejects(t, withOption(path, value), message)
+    }
+    for (const value of [least, most]) await start(t, withOption(path, value))
+  }
+})
+
+t.test('S-05 a bare number says what to write', async t => {
+  for (const [path, least, most] of DURATIONS) {
+    await rejects(t, withOption(path, 60),
+      new RegExp(`^Option "${path}" is 60; it takes a duration from ${least} to ${most}, with its unit: write "60s" or "60ms"\\.$`))
+    for (const value of [NaN, Infinity, -1, 0.5, 1e21]) {
+      await rejects(t, withOption(path, value),
+        new RegExp(`^Option "${path}" is .*, such as "500ms", "30s" or "24h"\\.$`))
+    }
+  }
 })
 
 t.test('S-05 H-12 numbers are whole, finite and within bounds', async t => {
-  const wrong: Array<[object, RegExp]> = [
-    ...[NaN, Infinity, -1, '30', 1e9, 0.5, null, undefined].map((clockTolerance): [object, RegExp] =>
-      [{ clockTolerance }, /^Option "clockTolerance" is .*; it takes a whole number of seconds from 0 to 300\.$/]),
-    ...[0, -1, '60', Infinity, undefined].map((maxTokenAge): [object, RegExp] => [{ maxTokenAge }, /^Option "maxTokenAge" is /]),
-    ...[0, -1, NaN, 1e9, '9'].map((max): [object, RegExp] => [{ cache: { max } }, /^Option "cache.max" is /]),
-    ...[0, -1, Infinity, '5s'].map((timeout): [object, RegExp] => [{ keys: { timeout } }, /^Option "keys.timeout" is .* milliseconds/]),
-    ...[0, NaN, '5s', Infinity].map((maxAge): [object, RegExp] => [{ details: { maxAge } }, /^Option "details.maxAge" is .* milliseconds/]),
-    ...[0, 0.5, null].map((timeout): [object, RegExp] => [{ details: { timeout } }, /^Option "details.timeout" is .* milliseconds/]),
-    ...[0, 1e9, '9'].map((max): [object, RegExp] => [{ details: { max } }, /^Option "details.max" is .* answers/]),
-    ...[0, -1, '60', Infinity, true].map((recheck): [object, RegExp] => [{ recheck }, /^Option "recheck" is .* seconds/]),
-    [{ keys: { maxAge: 1000, maxStale: 999 } }, /^Option "keys.maxStale" is 999; it takes at least keys.maxAge, which is 1000\.$/]
+  for (const path of ['cache.max', 'details.max']) {
+    for (const max of [0, -1, NaN, Infinity, 0.5, 1_000_001, '9', null, undefined]) {
+      await rejects(t, withOption(path, max),
+        new RegExp(`^Option "${path}" is .*; it takes a whole number from 1 to 1000000\\.$`))
+    }
+    for (const max of [1, 1_000_000]) await start(t, withOption(path, max))
+  }
+})
+
+t.test('keys are trusted at least as long as they are fresh', async t => {
+  const tooShort: ReadonlyArray<readonly [keys: object, maxStale: number, maxAge: number]> = [
+    [{ maxAge: '1s', maxStale: '999ms' }, 999, 1000],
+    [{ maxAge: '25h' }, 86_400_000, 90_000_000],
+    [{ maxStale: '59m' }, 3_540_000, 3_600_000]
   ]
-  await start(t, { ...GOOD, clockTolerance: 0, maxTokenAge: 60, cache: { max: 1 }, keys: { maxAge: 1, maxStale: 1, cooldown: 1, timeout: 1 } })
-  await start(t, { ...GOOD, details: { maxAge: 1, timeout: 1, max: 1 }, recheck: 1 })
-  for (const [options, message] of wrong) await rejects(t, { ...GOOD, ...options }, message)
+  for (const [keys, maxStale, maxAge] of tooShort) {
+    await rejects(t, { ...GOOD, keys },
+      new RegExp(`^Option "keys.maxStale" is ${maxStale} ms; it takes at least keys.maxAge, which is ${maxAge} ms\\.$`))
+  }
+  await start(t, { ...GOOD, keys: { maxAge: '1s', maxStale: '1000ms' } })
+})
+
+t.test('S-07 what is missing is told apart from what is undefined', async t => {
+  const { teamDomain, audience, fetch } = GOOD
+  await rejects(t, { audience, fetch }, /^Option "teamDomain" is missing; it takes a team name/)
+  await rejects(t, { teamDomain, fetch }, /^Option "audience" is missing; it takes the AUD tag/)
+  await rejects(t, { teamDomain, fetch, audience: undefined }, /^Option "audience" is undefined; it takes the AUD tag/)
 })
 
 t.test('options of the wrong type are told apart from what they take', async t => {
@@ -137,14 +203,20 @@ t.test('R-21 a prefix is plain segments with a leading slash', async t => {
     await start(t, { ...GOOD, prefix })
     await start(t, { ...GOOD, prefixes: [prefix] })
   }
-  for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b', '/../a', '/a/.', '/a/\0', '/a.', '/a./b', '/...',
+  for (const prefix of ['', 'admin', '//', '/a//b', '/:x', '/*', '/ad%6din', '/a?b', '/a#b', '/a;b', '/a\\b', '/a b',
+    '/../a', '/a/.', '/a/\0', '/a.', '/a./b', '/...',
     /a/, 5, null, undefined]) {
     await rejects(t, { ...GOOD, prefix }, /^Option "prefix" is .*; it takes a path such as "\/admin"/)
-    await rejects(t, { ...GOOD, prefixes: ['/a', prefix] }, /^Option "prefixes" is .*; it takes a list of paths, each a path such as/)
+    await rejects(t, { ...GOOD, prefixes: ['/a', prefix] },
+      /^Option "prefixes" is .*; it takes a list of paths, each a path such as/)
   }
-  for (const prefixes of [[], [''], '/a', null, undefined, {}]) await rejects(t, { ...GOOD, prefixes }, /^Option "prefixes" is/)
-  await rejects(t, { ...GOOD, prefix: ['/a', '/b'] }, /^Option "prefix" is .*; it takes one path; write "prefixes" for a list\.$/)
-  await rejects(t, { ...GOOD, prefix: '/a', prefixes: ['/b'] }, /^Options "prefix" and "prefixes" are both given; leave one out\.$/)
+  for (const prefixes of [[], [''], '/a', null, undefined, {}]) {
+    await rejects(t, { ...GOOD, prefixes }, /^Option "prefixes" is/)
+  }
+  await rejects(t, { ...GOOD, prefix: ['/a', '/b'] },
+    /^Option "prefix" is .*; it takes one path; write "prefixes" for a list\.$/)
+  await rejects(t, { ...GOOD, prefix: '/a', prefixes: ['/b'] },
+    /^Options "prefix" and "prefixes" are both given; leave one out\.$/)
 })
 
 t.test('R-46 a prefix that says the scope\'s own again stops the start', async t => {
@@ -155,7 +227,8 @@ t.test('R-46 a prefix that says the scope\'s own again stops the start', async t
   for (const [scope, prefix] of scopes) {
     const app = createApp(t)
     app.register(async inner => { inner.register(cfAccess, { ...GOOD, prefix }) }, { prefix: scope })
-    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /^Option "prefix" is "\/.*", but this scope's prefix is already "\// }, `${prefix} in ${scope}`)
+    await t.rejects(async () => app.ready(),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /^Option "prefix" is "\/.*", but this scope's prefix is already "\// }, `${prefix} in ${scope}`)
   }
   const app = createApp(t)
   app.register(async inner => { inner.register(cfAccess, { ...GOOD, prefix: '/admin' }) }, { prefix: '/admin' })
@@ -166,7 +239,8 @@ t.test('R-46 a prefix that says the scope\'s own again stops the start', async t
 })
 
 t.test('R-46 options that a scope hands on never open it', async t => {
-  const nested = async (outer: FastifyInstance, register: (inner: FastifyInstance, outerOptions: object, innerOptions: object) => void): Promise<void> => {
+  type Register = (inner: FastifyInstance, outerOptions: object, innerOptions: object) => void
+  const nested = async (outer: FastifyInstance, register: Register): Promise<void> => {
     outer.register(async (scope, outerOptions: object) => {
       scope.register(async (inner, innerOptions: object) => {
         register(inner, outerOptions, innerOptions)
@@ -176,7 +250,10 @@ t.test('R-46 options that a scope hands on never open it', async t => {
   }
   for (const own of [true, false]) {
     const app = createApp(t)
-    await nested(app, (inner, outerOptions, innerOptions) => inner.register(cfAccess, { ...GOOD, ...(own ? innerOptions : outerOptions) }))
+    await nested(app, (inner, outerOptions, innerOptions) => inner.register(cfAccess, {
+      ...GOOD,
+      ...(own ? innerOptions : outerOptions)
+    }))
     await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
   }
   const deliberate = createApp(t)
@@ -190,13 +267,16 @@ t.test('R-46 options that a scope hands on never open it', async t => {
 
 t.test('S-07 an unknown name is told with the known one nearest to it', async t => {
   await rejects(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
-  await rejects(t, { ...GOOD, clocktolerance: 5 }, /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
-  await rejects(t, { ...GOOD, skipVerification: true }, /^Option "skipVerification" is not known; the known ones are teamDomain, audience, /)
-  await rejects(t, { ...GOOD, keys: { maxage: 5 } }, /^In option "keys", "maxage" is not known; did you mean "maxAge"\?$/)
+  await rejects(t, { ...GOOD, clocktolerance: '5s' },
+    /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
+  await rejects(t, { ...GOOD, skipVerification: true },
+    /^Option "skipVerification" is not known; the known ones are teamDomain, audience, /)
+  await rejects(t, { ...GOOD, keys: { maxage: 5 } },
+    /^In option "keys", "maxage" is not known; did you mean "maxAge"\?$/)
 })
 
 t.test('S-07 S-08 what an option object inherits does not count', async t => {
-  await rejects(t, Object.create(GOOD), /^Option "teamDomain" is undefined/)
+  await rejects(t, Object.create(GOOD), /^Option "teamDomain" is missing/)
   const app = createApp(t)
   const prototype = Object.prototype as { cfAccess?: unknown, prefix?: unknown }
   prototype.cfAccess = false
@@ -211,7 +291,10 @@ t.test('two registrations that could not tell who decides stop the start', async
   const app = createApp(t)
   app.register(cfAccess, { ...GOOD, prefixes: ['/a', '/b'] })
   app.register(cfAccess, { ...GOOD, prefixes: ['/c', '/B/'] })
-  await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /registered twice in one scope for the same path/ })
+  await t.rejects(async () => app.ready(), {
+    code: 'FST_CF_ACCESS_OPTIONS_INVALID',
+    message: /registered twice in one scope for the same path/
+  })
 })
 
 t.test('P-11 only true, false and a policy are a route\'s own word', async t => {
@@ -245,7 +328,8 @@ t.test('S-10 a fetch of one\'s own is told all it needs, and no more', async t =
   const headers = { ...bearing(team.userToken({ email: 'a@acme.com', audience: AUD })), cookie: 'secret=1' }
   t.equal((await app.inject({ url: '/', headers })).statusCode, 200)
   t.equal(asked.length, 1)
-  t.match(asked[0], [`${team.domain}/cdn-cgi/access/certs`, { method: 'GET', redirect: 'manual', headers: { accept: 'application/json' } }])
+  t.match(asked[0],
+    [`${team.domain}/cdn-cgi/access/certs`, { method: 'GET', redirect: 'manual', headers: { accept: 'application/json' } }])
   t.ok(asked[0]![1].signal instanceof AbortSignal)
   t.strictSame(Object.keys(asked[0]![1].headers!), ['accept'])
 })

@@ -81,7 +81,8 @@ let tarball: string
 let manifest: Manifest
 
 t.before(async () => {
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], { cwd: root })
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project],
+    { cwd: root })
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
   tarball = join(project, filename)
   await install()
@@ -94,7 +95,8 @@ async function install (): Promise<void> {
   await mkdir(home, { recursive: true })
   await run('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'])
   manifest = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'))
-  const peers = Object.keys(manifest.peerDependencies).filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
+  const peers =
+    Object.keys(manifest.peerDependencies).filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
   for (const name of [...Object.keys(manifest.dependencies), ...peers, '@types/node']) {
     await mkdir(dirname(join(modules, name)), { recursive: true })
     await symlink(join(root, 'node_modules', name), join(modules, name))
@@ -119,7 +121,10 @@ t.test('its types hold for a consumer who checks every declaration', async t => 
 t.test('its command runs', async t => {
   const command = join(project, 'node_modules', manifest.name, manifest.bin[manifest.name]!)
   t.match(await readFile(command, 'utf8'), /^#!\/usr\/bin\/env node\n/)
-  const { stdout } = await run(process.execPath, [command, '--version'], { cwd: project, env: { PATH: process.env['PATH'] } })
+  const { stdout } = await run(process.execPath, [command, '--version'], {
+    cwd: project,
+    env: { PATH: process.env['PATH'] }
+  })
   t.equal(stdout, `${manifest.version}\n`)
 })
 
@@ -131,7 +136,12 @@ t.test('it is packed as registries and type checkers want it', async t => {
 t.test('it holds what users need, and nothing else', async t => {
   const { stdout } = await run('tar', ['-tzf', tarball])
   const files = stdout.trim().split('\n').map(file => file.replace(/^package\//, ''))
-  const strays = files.filter(file => !/^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:\w+\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
+  const strays =
+    files.filter(
+      file => !/^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:\w+\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
   t.strictSame(strays, [])
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'README.md', 'LICENSE', 'SECURITY.md']) t.ok(files.includes(file), file)
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'README.md',
+    'LICENSE', 'SECURITY.md']) {
+    t.ok(files.includes(file), file)
+  }
 })

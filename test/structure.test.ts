@@ -9,6 +9,7 @@ const LAYERS = [
   ['testing'],
   ['plugin', 'swagger'],
   ['options', 'guard', 'reject'],
+  ['server-state'],
   ['coverage', 'registration'],
   ['token'],
   ['keys'],

@@ -2,8 +2,10 @@
 import Fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
 import defaultExport, {
   cfAccess, channels, guard, onExpiry,
-  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity, type CfAccessMachineDetails, type CfAccessOptions,
-  type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails, type CfAccessKeyStatus
+  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity,
+  type CfAccessMachineDetails, type CfAccessOptions,
+  type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails,
+  type CfAccessKeyStatus
 } from '../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -17,7 +19,7 @@ is<Equal<typeof cfAccess, FastifyPluginAsync<CfAccessOptions>>>()
 
 app.register(cfAccess, options)
 app.register(cfAccess, { ...options, prefix: '/admin', policy: { include: { email: 'a@acme.com' } }, cache: false })
-app.register(cfAccess, { ...options, keys: { maxAge: 60_000 }, global: false })
+app.register(cfAccess, { ...options, keys: { maxAge: '1m' }, global: false })
 // @ts-expect-error the options have required members
 app.register(cfAccess)
 // @ts-expect-error an audience is required
@@ -27,8 +29,8 @@ app.register(cfAccess, { ...options, audiance: 'a' })
 app.register(cfAccess, {
   ...options,
   login: 'redirect',
-  recheck: 60,
-  details: { maxAge: 1000 },
+  recheck: '1m',
+  details: { maxAge: '1s' },
   policy: {
     include: { group: ['a', 'b'], commonName: true, claim: { level: [1, 2], 'custom.admin': true } },
     require: { identityProvider: 'okta', authMethod: 'mfa' }
@@ -36,7 +38,10 @@ app.register(cfAccess, {
 })
 // @ts-expect-error there is no other kind of login
 app.register(cfAccess, { ...options, login: 'always' })
-app.register(cfAccess, { ...options, policy: { include: { group: { id: 'a' } }, exclude: { group: ['a', { name: 'b' }, { email: 'c@acme.com' }] } } })
+app.register(cfAccess, {
+  ...options,
+  policy: { include: { group: { id: 'a' } }, exclude: { group: ['a', { name: 'b' }, { email: 'c@acme.com' }] } }
+})
 // @ts-expect-error a group by one of its members
 app.register(cfAccess, { ...options, policy: { include: { group: { id: 'a', name: 'a' } } } })
 // @ts-expect-error an unknown member of a group
@@ -50,7 +55,7 @@ app.register(cfAccess, { ...options, policy: { include: { mail: 'a@acme.com' } }
 
 app.get('/', { config: { cfAccess: false } }, async request => {
   is<Equal<typeof request.cfAccess, CfAccessIdentity | null>>()
-  // @ts-expect-error nobody may have been let in
+  // @ts-expect-error it can be null
   request.cfAccess.kind.toUpperCase()
   if (request.cfAccess === null) return
   is<Equal<typeof request.cfAccess, CfAccessUser | CfAccessService | CfAccessCertificate>>()
@@ -85,7 +90,8 @@ app.get('/predicate', { config: { cfAccess: identity => identity.kind === 'user'
 // @ts-expect-error only true, false and policies
 app.get('/wrong', { config: { cfAccess: 'false' } }, async () => 'in')
 
-app.get('/hook', { onRequest: guard(), preValidation: guard({ require: { country: 'DE' } }), preHandler: [guard(async () => true)] }, async () => 'in')
+app.get('/hook',
+  { onRequest: guard(), preValidation: guard({ require: { country: 'DE' } }), preHandler: [guard(async () => true)] }, async () => 'in')
 app.get<{ Params: { id: string } }>('/generic/:id', { preHandler: guard() }, async request => request.params.id)
 app.addHook('onRequest', guard())
 
@@ -93,7 +99,7 @@ interface ById { Params: { id: string } }
 declare function audit (request: CfAccessRequest): void
 declare function remove (request: CfAccessRequest<FastifyRequest<ById>, CfAccessUser>): void
 app.get<ById>('/request/:id', { onRequest: guard() }, async request => {
-  // @ts-expect-error nobody may have been let in
+  // @ts-expect-error it can be null
   audit(request)
   const guarded = request as CfAccessRequest<typeof request, CfAccessUser>
   is<Equal<typeof guarded.params, { id: string }>>()
@@ -104,7 +110,7 @@ app.get<ById>('/request/:id', { onRequest: guard() }, async request => {
 app.get('/none', async request => {
   const guarded = request as CfAccessRequest
   is<Equal<typeof guarded.cfAccess, CfAccessIdentity>>()
-  // @ts-expect-error a user, not just anybody
+  // @ts-expect-error a user, not any identity
   remove(guarded)
 })
 

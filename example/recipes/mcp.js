@@ -12,7 +12,7 @@ export async function mcp (scope, { teamDomain, audience }) {
   // Clients of MCP are no browsers: the header is all that counts.
   await scope.register(cfAccess, { teamDomain, audience, cookie: false })
 
-  // A server for each request, and no session that somebody else could go on with.
+  // A server for each request, and no session that another client could continue.
   scope.post('/', async (request, reply) => {
     const server = createServer(/** @type {import('fastify-cf-access').CfAccessIdentity} */ (request.cfAccess))
     const transport = new StreamableHTTPServerTransport()
@@ -22,8 +22,12 @@ export async function mcp (scope, { teamDomain, audience }) {
     await transport.handleRequest(request.raw, reply.raw, request.body)
   })
 
-  // Without sessions there is neither a stream to open nor one to end.
-  scope.route({ method: ['GET', 'DELETE'], url: '/', handler: async (_request, reply) => reply.code(405).header('allow', 'POST').send() })
+  // Without sessions there is no stream to open or to end.
+  scope.route({
+    method: ['GET', 'DELETE'],
+    url: '/',
+    handler: async (_request, reply) => reply.code(405).header('allow', 'POST').send()
+  })
 }
 
 /** @param {import('fastify-cf-access').CfAccessIdentity} caller */

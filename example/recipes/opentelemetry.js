@@ -10,7 +10,11 @@ export function measureAccess () {
   const rejections = meter.createCounter('cf_access.rejections')
 
   /** @param {import('fastify-cf-access').CfAccessVerification} verification */
-  const onVerify = ({ duration, outcome, cached, kind }) => verifications.record(duration, { outcome, cached, kind: kind ?? 'none' })
+  const onVerify = ({ duration, outcome, cached, kind }) => verifications.record(duration, {
+    outcome,
+    cached,
+    kind: kind ?? 'none'
+  })
   /** @param {import('fastify-cf-access').CfAccessRefresh} refresh */
   const onRefresh = ({ outcome }) => refreshes.add(1, { outcome })
   /** @param {import('fastify-cf-access').CfAccessRejection} rejection */

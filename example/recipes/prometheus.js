@@ -15,8 +15,18 @@ export function measureAccess (register) {
     buckets: [0.0001, 0.001, 0.01, 0.1, 1, 5],
     registers
   })
-  const refreshes = new Counter({ name: 'cf_access_key_refreshes_total', help: 'How often the keys were asked for', labelNames: ['outcome'], registers })
-  const rejections = new Counter({ name: 'cf_access_rejections_total', help: 'Requests rejected', labelNames: ['code', 'rule'], registers })
+  const refreshes = new Counter({
+    name: 'cf_access_key_refreshes_total',
+    help: 'How often the keys were asked for',
+    labelNames: ['outcome'],
+    registers
+  })
+  const rejections = new Counter({
+    name: 'cf_access_rejections_total',
+    help: 'Requests rejected',
+    labelNames: ['code', 'rule'],
+    registers
+  })
 
   /** @param {import('fastify-cf-access').CfAccessVerification} verification */
   const onVerify = ({ duration, outcome, cached, kind }) =>

@@ -1,10 +1,10 @@
-/** Sends a browser that has no session to the team's login, and from there back to where it was going. */
+/** Redirects a browser without a session to the team's login page, and from there back to the page it asked for. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { channels } from '../channels.js'
 import { TokenExpiredError, TokenMissingError } from '../errors.js'
 import type { CookieCodec } from '../util/cookie-codec.js'
 
-/** The application that is logged in to. */
+/** The Access application that the user logs in to. */
 export interface Login {
   readonly loginUrl: string
   /** Its AUD tag. */
@@ -12,7 +12,8 @@ export interface Login {
   readonly cookies: CookieCodec
 }
 
-// Prevents redirect loops: after a login that sets no session (wrong settings, blocked cookies) the next request gets 401.
+// Prevents redirect loops: after a login that sets no session (wrong settings, blocked cookies) the next request gets
+// 401.
 const LOOP_GUARD = 'cf-access-login'
 const LOOP_GUARD_SECONDS = 60
 
@@ -22,25 +23,33 @@ const HTML_FIRST = /^\s*(?:text\/html|application\/xhtml\+xml)\s*(?:[,;]|$)/i
 /**
  * Redirects a browser's navigation without a valid session to the team's login page, and reports it on the channel
  * `login`: it is not a rejection.
- * @returns whether it did
+ * @returns whether it redirected
  * @see Cloudflare's Pages plugin for the shape of the login's address
  */
-export function sendToLogin (error: Error, request: FastifyRequest, reply: FastifyReply, { loginUrl, audience, cookies }: Login): boolean {
+export function sendToLogin (
+  error: Error, request: FastifyRequest, reply: FastifyReply, { loginUrl, audience, cookies }: Login
+): boolean {
   const isLoggedOut = error instanceof TokenMissingError || error instanceof TokenExpiredError
   if (!isLoggedOut || !isNavigation(request) || !HOST.test(request.hostname)) return false
   if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === audience) return false
   const query = new URLSearchParams({ kid: audience, redirect_url: localPath(request.originalUrl) })
   reply.header('cache-control', 'no-store')
-    .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, { maxAge: LOOP_GUARD_SECONDS, path: '/', httpOnly: true, sameSite: 'lax' }))
+    .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, {
+      maxAge: LOOP_GUARD_SECONDS,
+      path: '/',
+      httpOnly: true,
+      sameSite: 'lax'
+    }))
     .redirect(`${loginUrl}/${request.hostname}?${query}`)
   request.log.info({ code: error.code }, 'redirected to the Cloudflare Access login page')
   channels.login.publish({ code: error.code, route: request.routeOptions.url ?? null })
   return true
 }
 
-/** A page that a user opens, not something a script or a program fetches. */
+/** Whether a user opens a page, as opposed to a script or program that fetches something. */
 export function isNavigation ({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>): boolean {
-  return method === 'GET' && headers.upgrade === undefined && HTML_FIRST.test(headers.accept ?? '') && headers['x-requested-with'] === undefined &&
+  return method === 'GET' && headers.upgrade === undefined && HTML_FIRST.test(headers.accept ?? '') &&
+    headers['x-requested-with'] === undefined &&
     (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate'
 }
 

@@ -1,4 +1,4 @@
-/** The names that Access itself uses on the wire. */
+/** The names of Cloudflare Access's protocol: headers, cookie, paths. */
 
 /** The request header with the token, as Node spells it. */
 export const TOKEN_HEADER = 'cf-access-jwt-assertion'

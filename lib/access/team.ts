@@ -1,17 +1,17 @@
-/** The Access team: one name, from which the issuer and every address follow. */
+/** The Access team: one name, from which the issuer and all URLs are derived. */
 import { OptionsInvalidError } from '../errors.js'
-import { describe } from '../util/option-readers.js'
+import { describe } from '../util/option-errors.js'
 import { ACCESS_PATH } from './protocol.js'
 
-/** Where a team lives, from the `teamDomain` option. */
+/** The issuer and URLs of a team. */
 export interface Team {
   /** The `iss` of its tokens: the origin, lower case, without a trailing slash. */
   readonly issuer: string
-  /** The JWK Set it publishes. */
+  /** The URL of its JWK Set. */
   readonly certsUrl: string
-  /** Tells who a token speaks of. */
+  /** The URL of get-identity. */
   readonly identityUrl: string
-  /** Where a user is sent to log in, and to log out. */
+  /** The URLs for logging in and out. */
   readonly loginUrl: string
   readonly logoutUrl: string
 }
@@ -22,18 +22,24 @@ const HOST = new RegExp(`^(?:https://)?(${LABEL}(?:\\.fed)?\\.cloudflareaccess\\
 const LOOPBACK = /^(https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?)\/?$/
 
 export const TEAM_DOMAIN_TAKES =
-  'a team name ("acme"), its domain ("acme.cloudflareaccess.com", "acme.fed.cloudflareaccess.com") or that with https:// in front; ' +
-  'another host, a path, a port or http:// only on loopback, and not with NODE_ENV=production'
+  'a team name ("acme") or its domain ("acme.cloudflareaccess.com", "acme.fed.cloudflareaccess.com"), with or ' +
+  'without https://; a port or http:// only on loopback, and not with NODE_ENV=production'
 
 /**
- * The team that `text` names, or `null` when it names none. The text itself is matched, before any
- * URL parser can read a host into it that its author did not see.
+ * The team that `text` names, or `null`. The text itself is matched, so that no URL parser can find another host in it
+ * than its author meant.
  */
 export function readTeam (text: string): Team | null {
   const issuer = readIssuer(text.toLowerCase())
   if (issuer === null || !URL.canParse(issuer) || new URL(issuer).origin !== issuer) return null
   const path = issuer + ACCESS_PATH
-  return { issuer, certsUrl: `${path}/certs`, identityUrl: `${path}/get-identity`, loginUrl: `${path}/login`, logoutUrl: `${path}/logout` }
+  return {
+    issuer,
+    certsUrl: `${path}/certs`,
+    identityUrl: `${path}/get-identity`,
+    loginUrl: `${path}/login`,
+    logoutUrl: `${path}/logout`
+  }
 }
 
 /** Whether the team is an emulator on this machine. */
@@ -50,14 +56,15 @@ function readIssuer (text: string): string | null {
 }
 
 /**
- * Where a user logs out of the team.
- * @throws {OptionsInvalidError} when `returnTo` is no absolute http or https URL
+ * The URL that logs a user out of the team.
+ * @throws {OptionsInvalidError} when `returnTo` is not an absolute http or https URL
  */
 export function logoutUrl (team: Team, returnTo?: string, at: 'team' | 'application' = 'team'): string {
   const url = at === 'team' ? team.logoutUrl : `${ACCESS_PATH}/logout`
   if (returnTo === undefined) return url
   if (!/^https?:\/\//i.test(returnTo) || !URL.canParse(returnTo)) {
-    throw new OptionsInvalidError(`logoutUrl(returnTo) is given ${describe(returnTo)}; it takes an absolute http or https URL.`)
+    throw new OptionsInvalidError(
+      `logoutUrl(returnTo) is given ${describe(returnTo)}; it takes an absolute http or https URL.`)
   }
   return `${url}?${new URLSearchParams({ returnTo })}`
 }

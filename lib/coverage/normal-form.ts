@@ -1,4 +1,4 @@
-/** The normal form of a path's segments: what is left when every reader has dropped what it does not tell apart. */
+/** The normal form of path segments: two segments that any server treats as equal have the same normal form. */
 
 const SEPARATORS = /[/\\]/
 
@@ -23,20 +23,20 @@ export function normalizeSegment (segment: string): string {
   return foldUnicode(segment.toLowerCase()).split(SEPARATORS).map(part => trimmed(cutAtMark(part))).join('/')
 }
 
-// What some reader drops or takes for an end, and dots at the end or alone.
+// Characters that some reader drops or cuts at, and dots at the end or alone.
 const ODD = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
 const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
 const BLANK = /\s/
 const BLANKS = /[\s\p{Cc}\p{DI}]+/gu
 const DOTS_AND_BLANKS = /^[.\s\p{Cc}\p{DI}]*$/u
 
-/** A segment up to its first `;`, `?` or `#`. */
+/** The segment up to its first `;`, `?` or `#`. */
 function cutAtMark (text: string): string {
   const at = text.search(/[;?#]/)
   return at === -1 ? text : text.slice(0, at)
 }
 
-/** Whether a reader that drops blanks resolves this segment, cut at its mark (RFC 3986, section 5.2.4). */
+/** Whether a reader that drops blanks takes this segment for `.` or `..` (RFC 3986, section 5.2.4). */
 function isDotSegment (segment: string): boolean {
   if (!DOTS_AND_BLANKS.test(segment)) return false
   const dots = segment.replace(BLANKS, '')
@@ -51,19 +51,19 @@ function trimmed (segment: string): string {
 
 const DOT = 46
 
-/** Where the dots and blanks at the end begin. Not by a regular expression, which would try each of a long row of dots. */
+/** Where the trailing dots and blanks begin. A regular expression would take quadratic time for a long row of dots. */
 function endOf (name: string): number {
   let end = name.length
   while (end > 0 && (name.charCodeAt(end - 1) === DOT || BLANK.test(name[end - 1]!))) end--
   return end
 }
 
-/** Compatibility forms, then case by way of the upper case, where more letters meet. */
+/** Folds compatibility forms (NFKC), then case: by way of the upper case, in which more letters become equal. */
 export function foldUnicode (text: string): string {
   return isPrintableAscii(text) ? text : text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
 }
 
-/** Whether only the case of a text can be folded. */
+/** Whether nothing but case can be folded in this text. */
 export function isPrintableAscii (text: string): boolean {
   return /^[ -~]*$/.test(text)
 }

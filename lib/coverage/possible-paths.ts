@@ -14,25 +14,28 @@ import { foldUnicode, isPrintableAscii, namesIn } from './normal-form.js'
 /** Characters. A longer path that is not plain is ambiguous. 255 bytes of UTF-8, the limit of many names, take 765. */
 const MAX_LENGTH = 1024
 
-/** Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds the target's cost. */
+/**
+ * Characters over all forms of one target, read and written. With {@link MAX_FORMS} it bounds the CPU cost of a target.
+ */
 const MAX_WORK = 8704
 
-/** As many characters cost as much as a segment does by itself. */
+/** The cost of a segment, in characters. */
 const SEGMENT_WORK = 16
 
-/** As many characters of ASCII cost as much as one beyond it, which has to be folded. */
+/** The cost of a character beyond ASCII, which has to be folded, in ASCII characters. */
 const FOLDING_WORK = 4
 
-/** How many forms a target can take. A target with more is ambiguous, as one with more {@link MAX_ODD} is. */
+/** How many forms a target can have. A target with more is ambiguous, as one that exceeds any other limit. */
 const MAX_FORMS = 16
 
 /** How many segments a target that is not plain can have. */
 const MAX_SEGMENTS = 64
 
-/** How many segments of a form can be read in more than one way, and how much of a target can be. */
+/** How many segments of a form, and how many parts of a target, can be read in more than one way. */
 const MAX_ODD = 16
 
-// Segments of what RFC 3986, section 3.3, allows in one, without `;`, escapes, and dots at the ends or in a row.
+// Segments of the characters in RFC 3986, section 3.3, without `;`, escapes, leading or trailing dots, and dots in a
+// row.
 const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 
 /**
@@ -49,7 +52,7 @@ export function possiblePaths (target: string): ReadonlySet<string> | null {
   return expand(starts)
 }
 
-/** Decodes as often as there is something to decode. Of each form, adds those in which a reader has a part apart. */
+/** Decodes until nothing changes. For each form, adds the forms in which a reader keeps encoded slashes as text. */
 function startsFrom (path: string): Set<string> {
   const starts = new Set<string>()
   let kept = KEPT_BY_SOME
@@ -57,9 +60,9 @@ function startsFrom (path: string): Set<string> {
     starts.add(form)
     const first = form.replace(kept.first, '_')
     if (first !== form) starts.add(first).add(first.replace(kept.first, '_')).add(form.replaceAll(kept.all, '_'))
-    kept = ENCODED_AND_KEPT_BY_SOME // a backslash that is decoded was kept in its encoded form
+    kept = ENCODED_AND_KEPT_BY_SOME // a decoded backslash was already replaced in its encoded form
   }
-  // What is dropped with a parameter reaches across a backslash that does not separate.
+  // A reader that drops `;` parameters can drop a backslash with them, which then does not separate.
   return MARK.test(path) ? starts.add(path.replaceAll(BACKSLASHES, '_')) : starts
 }
 
@@ -67,7 +70,7 @@ function firstAndAll (part: RegExp): { readonly first: RegExp, readonly all: Reg
   return { first: part, all: new RegExp(part, 'g') }
 }
 
-/** Takes every step of a reader from every form, and from what comes of it, until no form is new. */
+/** Applies every step of a reader to every form, and to the results, until there is no new form. */
 function expand (forms: Set<string>): ReadonlySet<string> | null {
   const paths = new Set<Path>()
   const reader = new LenientReader()
@@ -100,7 +103,7 @@ const WELL_FORMED = new RegExp(`^[^%]*(?:(?:${CHARACTER})[^%]*)*$`)
 const FEW_ESCAPES = /^[^%]*(?:%[^%]*){0,24}$/
 const BYTES = /%[\da-f]{2}/g
 const LATIN_1_THAT_FOLDS = /%(?:aa|b[239a])/g
-/** NUL, overlong UTF-8 (RFC 3629, section 10) and the encoding of one server alone: readers differ too much. */
+/** NUL, overlong UTF-8 (RFC 3629, section 10) and `%uXXXX`: readers differ too much, so the target is ambiguous. */
 const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
 
 const AUTHORITY = /[/\\]{2,}[^/\\]*/
@@ -108,16 +111,16 @@ const SCHEME_ALONE = /^[a-z][a-z\d+.-]*:$/
 const AUTHORITY_TO_SLASH = /^[a-z][a-z\d+.-]*:\/\/[^/]*/
 const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
-// The rest of a segment from an encoded slash or a backslash on. To some readers these do not separate, as to a handler
-// that has the parameter of its scope apart, or that drops parameters before it decodes.
+// The rest of a segment after an encoded slash or a backslash. Some readers do not take these for separators: a handler
+// that reads a route parameter, or one that drops `;` parameters before it decodes.
 const KEPT_BY_SOME = firstAndAll(/(?:%(?:25)*(?:2f|5c)|\\)[^/]*/)
 const MARK = /;|%(?:25)*(?:3b|3f|23)/
 const BACKSLASHES = /%(?:25)*5c|\\/g
 const ENCODED_AND_KEPT_BY_SOME = firstAndAll(/%(?:25)*(?:2f|5c)[^/]*/)
 
 /**
- * What a reader can make of a form in one step. No step makes a form longer, or comes back to an earlier one.
- * A part that is like a leading authority becomes one where a server removes the path it is mounted at.
+ * The forms that a reader can make of a form in one step. No step makes a form longer or leads back to an earlier one.
+ * A part that looks like an authority counts anywhere: it becomes a leading one where a server removes its mount path.
  * @see RFC 3986, sections 2.1 and 4.2
  */
 function stepsFrom (form: string): readonly string[] {
@@ -125,7 +128,7 @@ function stepsFrom (form: string): readonly string[] {
   if (!form.includes('%')) return steps
   const decoded = decode(form)
   steps.push(decoded)
-  // Bytes that are no UTF-8: some readers drop them, and in Latin-1 some of them fold to ASCII.
+  // Bytes that are not UTF-8: some readers drop them, some read them as Latin-1, where a few fold to ASCII.
   if (decoded === form) steps.push(form.replaceAll(BYTES, ''), form.replaceAll(LATIN_1_THAT_FOLDS, fromLatin1))
   return steps
 }
@@ -144,8 +147,8 @@ function fromLatin1 (byte: string): string {
 }
 
 /**
- * Decodes what is well-formed, and keeps the rest as text. Without an exception, which costs more than all else.
- * Few escapes are decoded one by one; for many, the whole text at once costs less.
+ * Decodes well-formed escapes and keeps the rest as text. Never by catching an exception, which is the slowest way.
+ * Few escapes are decoded one by one; many are decoded faster at once.
  */
 function decode (text: string): string {
   if (!text.includes('%')) return text
@@ -157,8 +160,8 @@ interface Reading {
   /** The form with every segment in normal form. */
   readonly normal: string
   /**
-   * Its path, and the path above each segment that is not in normal form already: to a reader that keeps what
-   * the normal form drops, that segment is another one, which has no prefix of its own.
+   * Its path, and the parent path of each segment that is not in normal form: a reader that keeps the characters
+   * which the normal form drops sees another segment there, which belongs to no prefix below that parent.
    */
   readonly paths: readonly Path[]
 }
@@ -201,7 +204,7 @@ class LenientReader {
   }
 }
 
-/** A node in the tree of the paths found. A text is made, and hashed, once for all forms. */
+/** A node in the tree of possible paths. Its text is built, and hashed, once for all forms. */
 class Path {
   readonly text: string
   readonly #below = new Map<string, Path>()
@@ -221,12 +224,12 @@ class Path {
   }
 }
 
-/** To some readers the authority of `http://host?next=/admin` ends at the question mark, to others at the slash. */
+/** Some readers end the authority of `http://host?next=/admin` at the question mark, others at the slash. */
 function withoutScheme (target: string): readonly string[] {
   return SCHEME.test(target) ? [withoutAuthority(target), target.replace(AUTHORITY_TO_SLASH, '')] : []
 }
 
-// What makes a reader decode again, or see other segments.
+// Parts that make a reader decode again or see other segments.
 const ODD_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
 
 function oddPartsIn (text: string): number {

@@ -13,13 +13,13 @@ export interface Prefix {
   canCover (pattern: string): boolean
 }
 
-/** A segment of a pattern. Of a parameter or a wildcard `text` is the literal text in front of it. */
+/** A segment of a pattern. In one with a parameter or a wildcard, `text` is the literal text in front of it. */
 interface Segment {
   readonly kind: 'literal' | 'parameter' | 'wildcard'
   readonly text: string
 }
 
-/** @param text a path; a scope's own prefix can bring parameters into it, which match any one segment */
+/** @param text a path; a scope's prefix can contain parameters, each of which matches any one segment */
 export function prefixOf (text: string): Prefix {
   const segments = segmentsOf(text)
   const path = `/${segments.map(segment => segment.text).join('/')}`
@@ -31,7 +31,7 @@ export function prefixOf (text: string): Prefix {
 }
 
 /**
- * Tells the paths, in normal form, that a route's pattern is declared for.
+ * Decides which paths, in normal form, a route's pattern can match.
  * @see find-my-way docs: Supported path formats
  */
 export function patternMatcher (pattern: string): (path: string) => boolean {
@@ -46,7 +46,7 @@ export function patternMatcher (pattern: string): (path: string) => boolean {
   }
 }
 
-/** Fastify marks parameters with a colon and wildcards with an asterisk; a colon that is text is written twice. */
+/** Fastify marks a parameter with a colon and a wildcard with an asterisk; a literal colon is written twice. */
 export function isLiteral (pattern: string): boolean {
   return !/[:*]/.test(pattern.replaceAll('::', ''))
 }
@@ -67,7 +67,7 @@ function canMeet (pattern: readonly Segment[], prefix: readonly Segment[]): bool
 }
 
 function segmentsOf (pattern: string): Segment[] {
-  // A parameter's regular expression can have slashes of its own.
+  // A parameter's regular expression can contain slashes.
   const plain = pattern.replace(/(:[^/()]*)\(.*?\)(?=[/:.?-]|$)/g, '$1')
   return plain.split('/').map(toSegment).filter(({ kind, text }) => kind !== 'literal' || text !== '')
 }

@@ -1,4 +1,4 @@
-/** The registrations of one Fastify server, and which of them a request has to satisfy. */
+/** The registrations of one Fastify server, and which of them must admit a request. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
 import { readRouteConfig } from './route-config.js'
@@ -11,13 +11,13 @@ export type { Requirement } from './route.js'
 
 export class RegistrationRegistry {
   readonly #registrations: Registration[] = []
-  // By the route's own config object: another method, host or version can share the route's text.
+  // By the route's own config object: routes for other methods, hosts or versions can have the same text.
   readonly #routes = new WeakMap<object, Route>()
   readonly #guardedRoutes = new WeakMap<object, Route>()
-  /** Of requests whose target counts, so that several registrations interpret it once. */
+  /** By request, so that a target is interpreted once, however many registrations there are. */
   readonly #requirements = new WeakMap<FastifyRequest, Requirement>()
 
-  /** @returns `false` when a registration of the same scope for the same path is there already. */
+  /** @returns `false` when another registration guards the same path in the same scope */
   add (registration: Registration): boolean {
     if (this.#registrations.some(other => conflicts(registration, other))) return false
     this.#registrations.push(registration)
@@ -25,9 +25,9 @@ export class RegistrationRegistry {
   }
 
   /**
-   * What guards this request without a `guard()` of its route's.
+   * What this request must satisfy, not counting a `guard()` of its route.
    * @throws {OptionsInvalidError} for an invalid `config.cfAccess` of a route declared before the registration
-   * @throws {NotRegisteredError} when the route asks and no single registration is the nearest
+   * @throws {NotRegisteredError} when the route asks for a guard and no single registration is the nearest
    */
   requirementFor (request: FastifyRequest): Requirement {
     const { key, pattern } = routeOf(request)
@@ -40,7 +40,7 @@ export class RegistrationRegistry {
   }
 
   /**
-   * What a `guard()` of the route's own demands.
+   * What this request must satisfy at a `guard()` of its route.
    * @throws {NotRegisteredError} when no single registration is the nearest
    */
   guardRequirementFor (request: FastifyRequest): Requirement {
@@ -53,7 +53,7 @@ export class RegistrationRegistry {
     return fixedRequirementOf(route, request) ?? interpret(route, request)
   }
 
-  /** Whether a route is guarded, as far as its pattern tells: of a wildcard's paths some can be, and others not. */
+  /** Whether a route's pattern is guarded. Some paths of a wildcard can be guarded and others not. */
   guardsRoute (scope: FastifyInstance, pattern: string, config: object): boolean {
     const { asks, optsOut } = readRouteConfig(config)
     return asks || (!optsOut && registrationsOfPattern(this.#visibleFrom(scope), pattern).length > 0)
@@ -68,8 +68,8 @@ export class RegistrationRegistry {
   }
 
   /**
-   * One of the registrations nearest to a scope, for what all those of one team have in common.
-   * @throws {NotRegisteredError} when there is none, or they are of several teams
+   * One of the registrations nearest to a scope, for what registrations of one team have in common.
+   * @throws {NotRegisteredError} when there is none, or when they belong to several teams
    */
   nearestOfOneTeam (scope: FastifyInstance): Registration {
     const visible = this.#visibleFrom(scope)
@@ -87,29 +87,17 @@ export class RegistrationRegistry {
     return requirement
   }
 
-  /** Scopes made before a registration see it too. */
+  /** The registrations that a scope can see, also those made after the scope. */
   #visibleFrom (scope: FastifyInstance): Registration[] {
     return this.#registrations.filter(other => isWithin(scope, other.scope)).sort(innermostFirst)
   }
 }
 
 /**
- * A 404 handler has no pattern, whatever its config says: Fastify sets `prefixTrailingSlash` on every route, and on
- * no 404 handler. Its config object can be another scope's as well.
+ * A 404 handler has no pattern: Fastify sets `prefixTrailingSlash` on every route, and on no 404 handler. Its config
+ * object can be that of another scope.
  */
 function routeOf ({ routeOptions, server }: FastifyRequest): { key: object, pattern: string | undefined } {
   const { config, url, prefixTrailingSlash } = routeOptions as typeof routeOptions & { prefixTrailingSlash?: string }
   return prefixTrailingSlash === undefined ? { key: server, pattern: undefined } : { key: config, pattern: url }
-}
-
-const registries = new WeakMap<object, RegistrationRegistry>()
-
-/** The registry of the server an instance belongs to: scopes share that object, and no decorator. */
-export function registryOf (instance: FastifyInstance): RegistrationRegistry {
-  let registry = registries.get(instance.server)
-  if (registry === undefined) {
-    registry = new RegistrationRegistry()
-    registries.set(instance.server, registry)
-  }
-  return registry
 }

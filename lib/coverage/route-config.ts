@@ -1,14 +1,14 @@
-/** What a route itself asks for: `config.cfAccess`. */
+/** What a route asks for: `config.cfAccess`. */
 import { OptionsInvalidError } from '../errors.js'
 import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from '../policy/policy.js'
-import { describe } from '../util/option-readers.js'
+import { describe } from '../util/option-errors.js'
 
 /**
- * `false`: this route is not guarded. `true`: it is, also under `global: false`. A policy: it is, and
- * this must allow the request as well as what the registration asks for.
+ * `false`: this route is not guarded. `true`: it is guarded, also with `global: false`. A policy: it is guarded, and
+ * the policy must allow the request in addition to what the registration demands.
  *
- * It is read by the registrations the route is under. A route that is under none stays open, whatever
- * it says here: use `guard()`, which then rejects every request, where you cannot be sure.
+ * It is read by the registrations that the route is under. A route under no registration stays open, whatever its
+ * config says: where you cannot be sure, use `guard()`, which then rejects every request.
  */
 export type CfAccessRouteConfig = boolean | CfAccessPolicy
 
@@ -20,7 +20,7 @@ export interface RouteConfig {
 
 const SILENT: RouteConfig = { optsOut: false, asks: false, policy: null }
 
-/** What was read when the route was declared, and of which value. Fastify copies it with the rest of the config. */
+/** The compiled value, and the value it was compiled from. Fastify copies it with the rest of the config. */
 const COMPILED = Symbol('fastify-cf-access.route-config')
 
 interface CompiledConfig {
@@ -29,7 +29,7 @@ interface CompiledConfig {
 }
 
 /**
- * Reads a route's config once, when it is declared, so that a policy changed later changes nothing.
+ * Compiles a route's config once, when the route is declared, so that a policy changed later has no effect.
  * @returns the config to declare the route with
  * @throws {OptionsInvalidError} as {@link readRouteConfig}
  */

@@ -1,4 +1,4 @@
-/** A route as its registrations see it, and what a single request for it has to satisfy. */
+/** Which registrations guard a route, and what a request for it must satisfy. */
 import type { FastifyRequest } from 'fastify'
 import { NotRegisteredError } from '../errors.js'
 import type { CompiledPolicy } from '../policy/policy.js'
@@ -7,27 +7,27 @@ import { possiblePaths } from './possible-paths.js'
 import { isLiteral, patternMatcher } from './prefix.js'
 import type { RouteConfig } from './route-config.js'
 
-/** What a request has to satisfy: every one of these registrations, and the route's own policy with each. */
+/** What a request must satisfy: every one of these registrations, each together with the route's own policy. */
 export interface Requirement {
   readonly registrations: readonly Registration[]
   readonly policy: CompiledPolicy | null
 }
 
-/** All that does not depend on the single request. */
+/** What is the same for all requests of a route. */
 export interface Route {
-  /** The requirement of every request whose target has one meaning to the router; `null` where each target counts. */
+  /** The requirement of every request with an ordinary target; `null` where each target has to be interpreted. */
   readonly fixed: Requirement | null
   readonly selections: readonly Selection[]
   readonly policy: CompiledPolicy | null
 }
 
-/** How the registrations are found that must admit a request. */
+/** How to find the registrations that must admit a request. */
 interface Selection {
-  /** Those that a possible path can belong to, the innermost scope's first. */
+  /** Registrations that a possible path can belong to, the innermost scope's first. */
   readonly candidates: readonly Registration[]
-  /** Those that guard the route's pattern. They decide when no possible path belongs to a candidate. */
+  /** Registrations that guard the route's pattern. They decide when no possible path belongs to a candidate. */
   readonly fallback: readonly Registration[]
-  /** Whether the route opts out for a path; it can only of what guards its pattern. `null`: it does not opt out. */
+  /** Where the route opts out. It can opt out only of what guards its pattern. `null`: it does not opt out. */
   readonly optsOut: ((path: string) => boolean) | null
 }
 
@@ -36,33 +36,35 @@ const NONE: readonly Registration[] = []
 /**
  * @param visible the registrations whose scope the route is in, the innermost scope's first
  * @param pattern the route's text, or `undefined` for a 404 handler
- * @throws {NotRegisteredError} when the route asks and no single registration is the nearest
+ * @throws {NotRegisteredError} when the route asks for a guard and no single registration is the nearest
  */
-export function compileRoute (visible: readonly Registration[], pattern: string | undefined, config: RouteConfig): Route {
+export function compileRoute (
+  visible: readonly Registration[], pattern: string | undefined, config: RouteConfig
+): Route {
   const unasked = selectionOf(visible.filter(({ global }) => global), pattern, config.optsOut)
-  // A route that asks for more stays guarded by what guards it anyway.
+  // A route that asks for more never gets less: the registrations that guard it anyway stay.
   return toRoute(config.asks ? [unasked, askingSelectionOf(visible, pattern)] : [unasked], pattern, config.policy)
 }
 
 /**
- * A route as a `guard()` of its own sees it.
+ * The route as one of its own `guard()` hooks sees it.
  * @throws {NotRegisteredError} when no single registration is the nearest
  */
 export function compileGuardedRoute (visible: readonly Registration[], pattern: string | undefined): Route {
   return toRoute([askingSelectionOf(visible, pattern)], pattern, null)
 }
 
-/** The registrations that guard a route by its pattern alone. */
+/** The registrations that guard a route's pattern. */
 export function registrationsOfPattern (visible: readonly Registration[], pattern: string): readonly Registration[] {
   return selectionOf(visible.filter(({ global }) => global), pattern, false).fallback
 }
 
-/** What one request for the route has to satisfy, where its target need not be interpreted; `null` elsewhere. */
+/** What a request for the route must satisfy, if its target does not have to be interpreted; else `null`. */
 export function fixedRequirementOf ({ fixed }: Route, request: FastifyRequest): Requirement | null {
   return fixed === null || hasMark(request.url) ? null : fixed
 }
 
-/** What one request for the route has to satisfy, by the paths that its target can stand for. */
+/** What a request for the route must satisfy, by the possible paths of its target. */
 export function interpret ({ selections, policy }: Route, request: FastifyRequest): Requirement {
   const targets = request.url === request.originalUrl ? [request.url] : [request.url, request.originalUrl]
   const paths = targets.map(possiblePaths)
@@ -99,7 +101,7 @@ function selectionOf (
   registrations: readonly Registration[], pattern: string | undefined, optsOut: boolean
 ): Selection {
   const candidates = withinReach(registrations)
-  // A colon that is text is written twice in a pattern.
+  // A literal colon is written twice in a pattern.
   const paths = possiblePaths((pattern ?? '/').replaceAll('::', ':'))
   const fallback = paths === null ? candidates : ownersOf(paths, candidates)
   return { candidates, fallback, optsOut: optsOut && pattern !== undefined ? patternMatcher(pattern) : null }
@@ -110,7 +112,7 @@ function askingSelectionOf (visible: readonly Registration[], pattern: string | 
   return selection.fallback.length > 0 ? selection : { ...selection, fallback: [nearestOf(visible)] }
 }
 
-/** A scope that is guarded as a whole leaves no path to the scopes around it. */
+/** In a scope that is guarded as a whole, registrations of outer scopes do not count. */
 function withinReach (registrations: readonly Registration[]): readonly Registration[] {
   const whole = registrations.find(({ prefixes }) => prefixes === null)
   if (whole === undefined) return registrations
@@ -118,7 +120,7 @@ function withinReach (registrations: readonly Registration[]): readonly Registra
   return registrations.slice(0, last + 1)
 }
 
-/** A router cuts a target at these, and still hands it on whole. */
+/** The router cuts a target at these characters, but passes it on whole. */
 function hasMark (target: string): boolean {
   return target.includes(';') || target.includes('#')
 }

@@ -1,11 +1,11 @@
-/** What a registration says when the application starts: what it guards, or why it probably guards nothing. */
+/** What a registration logs at start: what it guards, or why it probably guards nothing. */
 import type { FastifyInstance } from 'fastify'
 import type { Registration } from '../registration.js'
 import type { Prefix } from './prefix.js'
 
 /**
- * Logs at `info` what is guarded; warns when no route can be, and when middleware runs before the guard.
- * To be called at registration.
+ * Logs at `info` what is guarded; warns when no route can be guarded, and when middleware runs before the guard.
+ * Call it at registration.
  */
 export function announceAtStart (registration: Registration, audience: readonly string[]): void {
   const { scope, global, team } = registration
@@ -17,7 +17,7 @@ export function announceAtStart (registration: Registration, audience: readonly 
   })
 }
 
-/** Only where it is sure, since hooks see no route declared before them. */
+/** Warns only when it is certain: hooks do not see routes declared before them. */
 function warnIfUnused (registration: Registration): void {
   const { scope } = registration
   const isGuardable = guardableBy(registration)
@@ -27,7 +27,7 @@ function warnIfUnused (registration: Registration): void {
   scope.addHook('onReady', async () => {
     if (guardsLater || (earlier ?? patternsOf(scope)).some(isGuardable)) return
     const guards = guardedBy(registration)
-    scope.log.warn(`Cloudflare Access guards ${guards}, and no route is there. ${reasonFor(registration)}`)
+    scope.log.warn(`Cloudflare Access guards ${guards}, but no route is there. ${reasonFor(registration)}`)
   })
 }
 
@@ -46,8 +46,8 @@ function guardableBy ({ prefixes }: Registration): (pattern: string) => boolean 
 }
 
 /**
- * In a scope without a prefix of its own the server's list of routes does not tell which are the scope's, so the
- * list is taken at registration: a route that comes later is seen by a hook.
+ * In a scope without a prefix, the server's list of routes does not say which routes are in the scope. So the list is
+ * read at registration; later routes are seen by a hook.
  */
 function knowsEarlierRoutes ({ scope }: Registration): boolean {
   return scope.prefix === '' && !isRoot(scope)
@@ -63,10 +63,10 @@ function reasonFor (registration: Registration): string {
     : 'Check the spelling of the prefix, which is relative to the prefix of the scope.'
 }
 
-// A node of the tree, such as "│   └── istrator (GET, HEAD)". One without methods is only the start of others.
+// A node of the tree, such as "│   └── istrator (GET, HEAD)". A node without methods is only a common start of others.
 const NODE = /^((?:[│ ] {3})*)[├└]── (.*?)( \([A-Z-]+(?:, [A-Z-]+)*\).*)?$/
 
-/** Every route's pattern, out of the tree that Fastify prints. */
+/** Every route's pattern, from the tree that Fastify prints. */
 function patternsOf (scope: FastifyInstance): string[] {
   const above: string[] = []
   return scope.printRoutes().split('\n').flatMap(line => {

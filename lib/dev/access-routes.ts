@@ -1,17 +1,17 @@
-/** What Access itself answers, under `/cdn-cgi/access/`: keys, identities, signing in and out. */
+/** The routes of Access itself, under `/cdn-cgi/access/`: keys, identities, login and logout. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
 import { localPath } from '../access/login.js'
 import { ACCESS_PATH, RESERVED_PATH, TOKEN_COOKIE } from '../access/protocol.js'
 import type { Endpoint, Endpoints } from '../testing/endpoints.js'
-import { LOGIN, loginFor, LOGOUT, STYLE } from './addresses.js'
+import { LOGIN, loginFor, LOGOUT, STYLESHEET } from './paths.js'
 import type { Application, Applications } from './applications.js'
 import { setSession } from './cookie.js'
 import { loggedOutPage, loginPage, PAGE_HEADERS, type Candidate } from './pages.js'
 import { isEmail, type Users } from './users.js'
 import { ForeignFormError, ReservedError } from './rejections.js'
 import type { Sessions } from './sessions.js'
-import { style } from './style.js'
+import { stylesheet } from './stylesheet.js'
 
 export interface Access {
   readonly applications: Applications
@@ -28,9 +28,9 @@ interface Destination {
 export async function accessRoutes (scope: FastifyInstance, access: Access): Promise<void> {
   const { sessions, endpoints } = access
 
-  scope.removeAllContentTypeParsers() // a form is all that is posted here, and anything else gets 415
-  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: FastifyRequest, body: string | Buffer) =>
-    new URLSearchParams(String(body)))
+  scope.removeAllContentTypeParsers() // only forms are posted here; anything else gets 415
+  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' },
+    async (_request: FastifyRequest, body: string | Buffer) => new URLSearchParams(String(body)))
 
   for (const endpoint of ['certs', 'get-identity'] satisfies Endpoint[]) {
     scope.get(`${ACCESS_PATH}/${endpoint}`, (request, reply) => {
@@ -39,7 +39,7 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
     })
   }
 
-  scope.get(STYLE, async (_request, reply) => reply.type('text/css; charset=utf-8').send(style))
+  scope.get(STYLESHEET, async (_request, reply) => reply.type('text/css; charset=utf-8').send(stylesheet))
 
   for (const url of [LOGIN, `${LOGIN}/:hostname`]) {
     scope.get(url, async (request, reply) => {
@@ -63,13 +63,14 @@ export async function accessRoutes (scope: FastifyInstance, access: Access): Pro
     const returnTo = request.query.returnTo === undefined ? null : ownAddress(String(request.query.returnTo), request)
     if (returnTo !== null && returnTo !== 'elsewhere') return reply.redirect(returnTo)
     const { application, target } = destinationOf(new URLSearchParams(), access)
-    return reply.headers(PAGE_HEADERS).send(loggedOutPage(loginFor(request.hostname, application.audience, target), returnTo === 'elsewhere'))
+    return reply.headers(PAGE_HEADERS).send(
+      loggedOutPage(loginFor(request.hostname, application.audience, target), returnTo === 'elsewhere'))
   })
 
   for (const url of [RESERVED_PATH, `${RESERVED_PATH}/*`]) scope.all(url, async () => { throw new ReservedError() })
 }
 
-/** Of the target as it came: `URL` does not take every one. */
+/** The query of the raw target: `URL` does not parse every target. */
 function queryOf ({ url }: FastifyRequest): URLSearchParams {
   return new URLSearchParams(/\?.*/s.exec(url)?.[0])
 }
@@ -80,10 +81,11 @@ function destinationOf (query: URLSearchParams, { applications }: Access): Desti
 }
 
 function sendLoginPage (
-  request: FastifyRequest, reply: FastifyReply, { application, target }: Destination, { users, sessions }: Access, mistake?: string
+  request: FastifyRequest, reply: FastifyReply, { application, target }: Destination, { users, sessions }: Access,
+  mistake?: string
 ): FastifyReply {
   const candidates = users.list.map((user): Candidate =>
-    ({ ...user, claims: decodeJwt(sessions.begin(user.email, application.audience).token) }))
+    ({ user, claims: decodeJwt(sessions.begin(user.email, application.audience).token) }))
   const current = sessions.read(request.cookies[TOKEN_COOKIE])?.claims.email
   return reply.headers(PAGE_HEADERS).send(loginPage({ application, target, candidates, current, mistake }))
 }
@@ -94,7 +96,7 @@ async function rejectForeignForms ({ headers }: FastifyRequest): Promise<void> {
   if (origin !== `http://${headers.host}` || site !== 'same-origin') throw new ForeignFormError()
 }
 
-/** The path of a same-origin `returnTo`; prevents an open redirect to any other origin. */
+/** The path of a same-origin `returnTo`, else `'elsewhere'`; prevents an open redirect. */
 function ownAddress (address: string, { headers }: FastifyRequest): string {
   const origin = `http://${headers.host}`
   if (!URL.canParse(address, origin)) return 'elsewhere'

@@ -5,17 +5,18 @@ import { possiblePaths } from '../coverage/possible-paths.js'
 import { prefixOf, type Prefix } from '../coverage/prefix.js'
 import { OptionsInvalidError } from '../errors.js'
 import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from '../policy/policy.js'
-import { describe, readMembers, throwInvalidOption } from '../util/option-readers.js'
+import { throwInvalidOption } from '../util/option-errors.js'
+import { group, list, optional, text, type Reader } from '../util/option-readers.js'
 
-/** An application: a path and what is below it. */
+/** An Access application: a path and what is below it. */
 export interface AccessApplication {
-  /** Such as `/admin`: itself and all below it. */
+  /** Such as `/admin`: this path and what is below it. */
   readonly path: string
-  /** Its AUD tag, which several paths may share, as of one application. Default: one that follows from the path, and so stays the same. */
+  /** Its AUD tag. Several paths can share one. Default: derived from the path, so that it stays the same. */
   readonly audience?: string
-  /** Who may come in. Default: everybody who has a session or a service token. */
+  /** Who is allowed. Default: every user with a session and every service token. */
   readonly policy?: CfAccessPolicy
-  /** What the login page calls it. Default: the path. */
+  /** Its name on the login page. Default: the path. */
   readonly name?: string
 }
 
@@ -23,15 +24,19 @@ export interface Application {
   readonly path: string
   readonly audience: string
   readonly name: string
-  readonly decide: CompiledPolicy | null
+  readonly policy: CompiledPolicy | null
 }
 
-const MEMBERS = ['path', 'audience', 'policy', 'name']
+const LIST = 'a list of applications such as { path: "/admin", policy: { include: { group: "admins" } } }'
 
-const PATH = /^\/(?:[\w.~-]+(?:\/[\w.~-]+)*)?$/
-const TAG = /^[\x21-\x7e]+$/
+const readList = list(group({
+  path: text(/^\/(?:[\w.~-]+(?:\/[\w.~-]+)*)?$/, 'a path such as "/admin", of letters, digits, "-", "_", "." and "~"'),
+  audience: optional(text(/^[\x21-\x7e]+$/, 'an AUD tag')),
+  name: optional(text(/\S/, 'text')),
+  policy: optional(compilePolicy)
+}), LIST)
 
-/** What no application ever sees. */
+/** Paths that the emulator answers itself. */
 const RESERVED = prefixOf(RESERVED_PATH)
 
 export class Applications {
@@ -46,8 +51,9 @@ export class Applications {
   }
 
   /**
-   * Whose a request is: of everything its target could be read as, the longest path decides.
-   * @returns `null`: nobody's, it is public. `'reserved'`: Access's own. `'unreadable'`: it cannot be told.
+   * The application that a request belongs to: the longest path that covers a possible path of its target.
+   * @returns `null`: none, the path is public; `'reserved'`: a path of Access itself; `'unreadable'`: the target is
+   * ambiguous
    */
   at (target: string): Application | null | 'reserved' | 'unreadable' {
     const paths = possiblePaths(target)
@@ -57,7 +63,7 @@ export class Applications {
     return this.#byDepth.find(({ prefix }) => isIn(prefix))?.application ?? null
   }
 
-  /** Which one a login is for: of the tag asked for, else the target's own, else the first. */
+  /** The application that a login is for: the one with this AUD tag, else the target's own, else the first. */
   forLogin (audience: string | null, target: string): Application {
     const own = this.at(target)
     const likely = own !== null && typeof own === 'object' ? [own, ...this.list] : this.list
@@ -65,33 +71,18 @@ export class Applications {
   }
 }
 
-/** @throws {OptionsInvalidError} with a sentence that names the application's member, what it is and what it takes */
-export function readApplications (value: unknown): Applications {
-  if (!Array.isArray(value) || value.length === 0) {
-    return throwInvalidOption('applications', value, 'a list of applications such as { path: "/admin", policy: { include: { group: "admins" } } }')
+/** @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes */
+export const readApplications: Reader<Applications> = (value, path) => {
+  const list = readList(value, path).map(({ audience, name, ...application }) =>
+    ({ ...application, audience: audience ?? audienceFor(application.path), name: name ?? application.path }))
+  if (list.length === 0) return throwInvalidOption(path, value, LIST)
+  const paths = list.map(application => prefixOf(application.path).path)
+  const repeated = paths.find((own, i) => paths.indexOf(own) !== i)
+  if (repeated !== undefined) {
+    throw new OptionsInvalidError(
+      `Option "${path}" has the path ${repeated} twice; give each application its own path.`)
   }
-  const list = value.map((application, i) => readApplication(application, `applications[${i}]`))
-  const paths = list.map(({ path }) => prefixOf(path).path)
-  const repeated = paths.find((path, i) => paths.indexOf(path) !== i)
-  if (repeated !== undefined) throw new OptionsInvalidError(`In "applications", the path ${repeated} is there twice; give each a path of its own.`)
   return new Applications(list)
-}
-
-function readApplication (value: unknown, name: string): Application {
-  const given = readMembers(value, name, MEMBERS, 'an application such as { path: "/admin" }')
-  const path = readText(given, name, 'path', undefined, PATH, 'a path such as "/admin", of letters, digits, "-", "_", "." and "~"')
-  return {
-    path,
-    audience: readText(given, name, 'audience', audienceFor(path), TAG, 'an AUD tag'),
-    name: readText(given, name, 'name', path, /\S/, 'text'),
-    decide: given.has('policy') ? compilePolicy(given.get('policy'), `${name}.policy`) : null
-  }
-}
-
-function readText (given: ReadonlyMap<string, unknown>, owner: string, name: string, otherwise: string | undefined, form: RegExp, takes: string): string {
-  const value = given.has(name) ? given.get(name) : otherwise
-  if (typeof value === 'string' && form.test(value)) return value
-  throw new OptionsInvalidError(`${owner}.${name} is ${describe(value)}; it takes ${takes}.`)
 }
 
 /** As long as a real one. */

@@ -1,30 +1,30 @@
-/** The command line and its configuration file, as options. */
+/** Reads the command line and the configuration file as options. */
 import { readFile } from 'node:fs/promises'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
 import { faults } from '../testing/faults.js'
 import { isObject } from '../util/is-object.js'
-import { describe, rejectUnknownNames } from '../util/option-readers.js'
+import { describe, rejectUnknownNames } from '../util/option-errors.js'
 import type { AccessEdgeOptions } from './options.js'
 
 const KINDS = Object.keys(faults).join(', ').replace(/(.{1,60})(?: |$)/g, `${' '.repeat(31)}$1\n`).trimEnd()
 
 export const USAGE = `Usage: fastify-cf-access dev --to URL [options]
 
-Stands in for Cloudflare Access in front of an application, on loopback, for development.
+Emulates Cloudflare Access in front of your app, on loopback, for development.
 
-  --to URL                     the application, such as http://127.0.0.1:3000
-  --port NUMBER                where to listen on 127.0.0.1; default 4000
+  --to URL                     your app, such as http://127.0.0.1:3000
+  --port NUMBER                the port to listen on, on 127.0.0.1; default 4000
   --user EMAIL[=GROUP,…]       a user to sign in as with one click; can be repeated
-  --service-token ID=SECRET    a machine's credentials; may be repeated
-  --audience TAG               the AUD tag of the application; default: one that stays the same
+  --service-token ID=SECRET    the credentials of a machine; can be repeated
+  --audience TAG               the AUD tag; default: one that stays the same
   --session TIME               how long a session lasts, such as 90s, 5m or 24h; default 24h
-  --rotate SECONDS             new keys every so many seconds
+  --rotate TIME                how often the keys are rotated, such as 60s or 1h
   --outage [KIND]              the endpoints fail, by default "down"; one of
 ${KINDS}
-  --keys FILE                  keeps the keys there, so that sessions outlive a restart
+  --keys FILE                  keeps the keys in this file, so that sessions outlive a restart
   --config FILE                all of this and more, as JSON: to, port, users, serviceTokens,
-                               applications, session, rotate, outage, keys; flags go first
+                               applications, session, rotate, outage, keys; flags take precedence
   --help, --version
 `
 
@@ -43,42 +43,48 @@ const FLAGS = {
   version: { type: 'boolean', short: 'v' }
 } satisfies ParseArgsConfig['options']
 
+const FLAG_NAMES = [...Object.keys(FLAGS).map(name => `--${name}`), '-h', '-v']
+
 type Flags = ReturnType<typeof parse>['values']
 
-/** What the command line asks for. */
+/** A parsed command line. */
 export type Command = 'help' | 'version' | { readonly dev: AccessEdgeOptions }
 
 /**
  * @param args without the names of Node.js and of the script
- * @throws {OptionsInvalidError} for what cannot be understood. The options are still to be checked.
+ * @throws {OptionsInvalidError} for a malformed command line. The options themselves are not checked yet.
  */
 export async function readArguments (args: readonly string[]): Promise<Command> {
-  const { values, positionals: [command, stranger] } = parse(args)
+  const { values, positionals: [command, extra] } = parse(args)
   if (values.version === true) return 'version'
   if (values.help === true || (command === undefined && args.length === 0)) return 'help'
-  if (command !== 'dev' || stranger !== undefined) {
-    throw new OptionsInvalidError(`The command is ${describe(command === 'dev' ? stranger : command)}; it takes "dev" alone. See --help.`)
+  if (command !== 'dev' || extra !== undefined) {
+    throw new OptionsInvalidError(
+      `The command is ${describe(command === 'dev' ? extra : command)}; it takes "dev". See --help.`)
   }
   const file = values.config === undefined ? {} : await readConfig(values.config)
   return { dev: { ...file, ...optionsOf(values) } as AccessEdgeOptions }
 }
 
 function parse (args: readonly string[]) {
+  const config = { args: args.flatMap(nameOutage), options: FLAGS, allowPositionals: true } as const
+  const { tokens } = parseArgs({ ...config, strict: false, tokens: true })
+  const names = tokens.filter(token => token.kind === 'option').map(({ rawName }) => rawName)
+  rejectUnknownNames(names, FLAG_NAMES, '')
   try {
-    return parseArgs({ args: args.flatMap(nameOutage), options: FLAGS, allowPositionals: true })
+    return parseArgs(config)
   } catch (error) {
-    const [, stranger] = /^Unknown option '(--[^']+)'/.exec((error as Error).message) ?? []
-    if (stranger !== undefined) rejectUnknownNames([stranger], Object.keys(FLAGS).map(name => `--${name}`), '')
     throw new OptionsInvalidError(`${(error as Error).message}. See --help.`)
   }
 }
 
-/** A flag has a value or has none, to the parser; this one may have. */
+/** To the parser a flag either has a value or has none; the value of this one is optional. */
 function nameOutage (arg: string, i: number, args: readonly string[]): string | string[] {
   return arg === '--outage' && !Object.hasOwn(faults, args[i + 1] ?? '') ? ['--outage', 'down'] : arg
 }
 
-function optionsOf ({ to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags): object {
+function optionsOf ({ to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags
+): object {
   const options = {
     to,
     port: numberOf(port),
@@ -86,21 +92,23 @@ function optionsOf ({ to, port, user, 'service-token': service, audience, sessio
     serviceTokens: service?.map(serviceTokenOf),
     applications: audience === undefined ? undefined : [{ path: '/', audience }],
     session,
-    rotate: numberOf(rotate),
+    rotate,
     outage,
     keys
   }
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
-/** Text that is not a number stays as it is, so that the error quotes it. */
+/** Text that is not a number is returned unchanged, so that the error quotes it. */
 function numberOf (text: string | undefined): number | string | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : text
 }
 
 function userOf (text: string): object {
   const [, email, groups] = /^([^=]*)(?:=(.*))?$/s.exec(text)!
-  return groups === undefined ? { email } : { email, groups: groups.split(',').map(group => group.trim()).filter(group => group !== '') }
+  return groups === undefined
+    ? { email }
+    : { email, groups: groups.split(',').map(group => group.trim()).filter(group => group !== '') }
 }
 
 function serviceTokenOf (text: string): object {
@@ -116,5 +124,5 @@ async function readConfig (file: string): Promise<object> {
   } catch (error) {
     throw new OptionsInvalidError(`Option "--config" names ${file}, which cannot be read: ${(error as Error).message}.`)
   }
-  throw new OptionsInvalidError(`Option "--config" names ${file}, which does not hold a JSON object.`)
+  throw new OptionsInvalidError(`Option "--config" names ${file}, which does not contain a JSON object.`)
 }

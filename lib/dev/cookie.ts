@@ -4,7 +4,12 @@ import type { FastifyReply } from 'fastify'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import type { Session } from './sessions.js'
 
-/** Gives the browser its session, for as long as it lasts. */
+/** Sets the session cookie, which lasts as long as the session. */
 export function setSession (reply: FastifyReply, { token, claims: { exp } }: Session): void {
-  reply.setCookie(TOKEN_COOKIE, token, { path: '/', httpOnly: true, sameSite: 'lax', maxAge: exp - Math.floor(Date.now() / 1000) })
+  reply.setCookie(TOKEN_COOKIE, token, {
+    path: '/',
+    httpOnly: true,
+    sameSite: 'lax',
+    maxAge: exp - Math.floor(Date.now() / 1000)
+  })
 }

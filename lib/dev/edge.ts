@@ -1,4 +1,4 @@
-/** An emulator for Cloudflare's edge, with Access, in front of an application: on loopback, for development. */
+/** An emulator for Cloudflare's edge with Access, in front of your app: on loopback, for development. */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -26,9 +26,12 @@ interface Parts {
   readonly settings: EdgeSettings
 }
 
-/** What listens in front of the application. */
+/** The emulator, while it listens. */
 export class AccessEdge {
-  /** Its address, `http://127.0.0.1:PORT`: the one to open, the `teamDomain` to give the plugin, and the issuer of its tokens. */
+  /**
+   * Its address, `http://127.0.0.1:PORT`: open it in a browser. Also the plugin's `teamDomain`, and the `iss` of its
+   * tokens.
+   */
   readonly domain: string
   /** Its Access applications. */
   readonly applications: ReadonlyArray<Required<Pick<AccessApplication, 'path' | 'audience' | 'name'>>>
@@ -48,24 +51,24 @@ export class AccessEdge {
     this.#endpoints = endpoints
     this.#keys = keys
     this.#keyFile = settings.keys
-    if (settings.rotate > 0) this.#timer = setInterval(() => this.rotateKeys(), settings.rotate * 1000)
+    if (settings.rotate !== null) this.#timer = setInterval(() => this.rotateKeys(), settings.rotate)
   }
 
-  /** Makes a new current key. The current one becomes the previous, and the previous is published no longer. */
+  /** Makes a new current key. The current one becomes the previous one, and the previous one is no longer published. */
   async rotateKeys (): Promise<void> {
     await this.#keys.rotate()
     if (this.#keyFile !== null) await saveKeys(this.#keyFile, this.#keys)
   }
 
   /**
-   * Makes answers fail in this way, until `null` mends them.
-   * @param at which answers; by default all
+   * Makes endpoints fail in this way, until `null` restores them.
+   * @param at the endpoint; by default all
    */
   outage (outage: Outage | null, at?: Endpoint): void {
     this.#endpoints.outage(outage, at)
   }
 
-  /** Stops listening, whoever is connected. */
+  /** Stops listening and closes all connections. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
     const closed = once(this.#server, 'close')
@@ -75,15 +78,16 @@ export class AccessEdge {
   }
 }
 
-const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST', 'Emulator for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
+const NotLoopbackError = createError('FST_CF_ACCESS_EDGE_HOST',
+  'Emulator for Cloudflare Access: only for 127.0.0.1 and localhost', 421)
 
 // Rejects other hosts to prevent DNS rebinding.
 const LOOPBACK_HOST = /^(?:(?:[\w-]+\.)*localhost|127\.0\.0\.1)(?::\d{1,5})?$/i
 
 /**
- * Starts one in front of `options.to`.
- * @throws {OptionsInvalidError} for a wrong option, and where it cannot start: with `NODE_ENV=production`,
- * without `@fastify/http-proxy`, on a port that is taken.
+ * Starts an emulator in front of `options.to`.
+ * @throws {OptionsInvalidError} for a wrong option, with `NODE_ENV=production`, without `@fastify/http-proxy`, and
+ * for a port that is already in use.
  */
 export async function createAccessEdge (options: AccessEdgeOptions): Promise<AccessEdge> {
   const settings = checkEdgeOptions(options)
@@ -92,7 +96,9 @@ export async function createAccessEdge (options: AccessEdgeOptions): Promise<Acc
   const server = await listen(settings.port)
   const issuer = new Issuer(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys)
   const sessions = new Sessions(issuer, settings.users, settings.session)
-  const endpoints = new Endpoints(issuer, (_token, claims) => sessions.hasEnded(claims) ? null : settings.users.knowledgeOf(claims))
+  const endpoints = new Endpoints(issuer, (_token, claims) => sessions.hasEnded(claims)
+    ? null
+    : settings.users.knowledgeOf(claims))
   if (settings.outage !== null) endpoints.outage(settings.outage)
   const gate = new Gate(issuer, sessions, settings)
 
@@ -101,21 +107,21 @@ export async function createAccessEdge (options: AccessEdgeOptions): Promise<Acc
   await app.register(fastifyCookie)
   await app.register(async scope => accessRoutes(scope, { ...settings, sessions, endpoints }))
   await app.register(async scope => {
-    scope.addHook('onRequest', async (request, reply) => gate.admit(request, reply))
+    scope.addHook('onRequest', async (request, reply) => gate.check(request, reply))
     await forward(scope, httpProxy, settings.to)
   })
   await app.ready()
   return new AccessEdge({ app, server, issuer, endpoints, keys, settings })
 }
 
-/** On the loopback interface, whatever else there is. */
+/** Listens on the loopback interface only. */
 async function listen (port: number): Promise<Server> {
   const server = createServer()
   server.listen(port, '127.0.0.1')
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw new OptionsInvalidError(`Option "port" is ${port}, which cannot be had: ${(error as Error).message}.`)
+    throw new OptionsInvalidError(`Option "port" is ${port}, which is not available: ${(error as Error).message}.`)
   }
   return server
 }

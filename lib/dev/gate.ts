@@ -1,4 +1,4 @@
-/** What the edge does with each request for an application: who is it, may they come in, and with which token. */
+/** What the edge does with each request for an application: authenticates, authorizes, and adds the token. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
@@ -15,7 +15,7 @@ import type { Users } from './users.js'
 import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './rejections.js'
 import type { Sessions } from './sessions.js'
 
-/** Who a request comes from, with the token the application is to get. */
+/** Who a request comes from, and the token that the application gets. */
 interface Caller {
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
@@ -40,20 +40,20 @@ export class Gate {
   }
 
   /** A hook for `onRequest`. */
-  async admit (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  async check (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const application = this.#applications.at(request.originalUrl)
     if (application === 'unreadable') throw new UnreadableError()
     if (application === 'reserved') throw new ReservedError()
     if (application === null) return undefined
-    const bearer = this.#bearer(request, reply, application)
-    if (bearer === null) return askToLogIn(request, reply, application)
-    const rule = await this.#ruleAgainst(bearer.token, application, request)
-    if (rule !== null) return sendForbidden(request, reply, application, bearer.label, rule)
-    edgeHeaders.set(request, bearer.headers)
+    const caller = this.#caller(request, reply, application)
+    if (caller === null) return askToLogIn(request, reply, application)
+    const rule = await this.#deniedBy(caller.token, application, request)
+    if (rule !== null) return sendForbidden(request, reply, application, caller.label, rule)
+    edgeHeaders.set(request, caller.headers)
     return undefined
   }
 
-  #bearer (request: FastifyRequest, reply: FastifyReply, application: Application): Caller | null {
+  #caller (request: FastifyRequest, reply: FastifyReply, application: Application): Caller | null {
     if (bringsServiceToken(request.headers)) return this.#service(request.headers, application)
     const session = this.#sessions.read(request.cookies[TOKEN_COOKIE])
     if (session === null) return null
@@ -63,19 +63,27 @@ export class Gate {
     return { token, label: email, headers: { [TOKEN_HEADER]: token, [EMAIL_HEADER]: bytesOf(email) } }
   }
 
-  /** A cookie beside the pair is ignored, and an incomplete or repeated pair is none. */
-  #service ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders, { audience }: Application): Caller {
+  /** A cookie beside the pair is ignored; an incomplete or repeated pair is rejected. */
+  #service (
+    { 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders,
+    { audience }: Application
+  ): Caller {
     if (secret === undefined || this.#services.get(String(clientId)) !== secret) throw new ServiceTokenError()
-    const token = this.#issuer.serviceToken({ clientId: String(clientId), audience, expiresIn: this.#lifetime, issuedIn: 0 })
+    const token = this.#issuer.serviceToken({
+      clientId: String(clientId),
+      audience,
+      expiresIn: `${this.#lifetime}ms`,
+      issuedIn: '0s'
+    })
     return { token, label: String(clientId), headers: { [TOKEN_HEADER]: token } }
   }
 
-  async #ruleAgainst (token: string, { decide }: Application, request: FastifyRequest): Promise<string | null> {
-    if (decide === null) return null
-    return decide(identify(decodeJwt<CfAccessClaims>(token), token, this.#source), request)
+  /** The rule that denies the caller, or `null`. */
+  async #deniedBy (token: string, { policy }: Application, request: FastifyRequest): Promise<string | null> {
+    return policy === null ? null : policy(identify(decodeJwt<CfAccessClaims>(token), token, this.#source), request)
   }
 
-  /** Answers a policy's questions as get-identity would. */
+  /** Answers the policies' questions as get-identity would. */
   readonly #source: DetailsSource = {
     details: async (identity: CfAccessIdentity) => {
       const answer = this.#users.answerOf(identity.claims)

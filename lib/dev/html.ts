@@ -1,4 +1,4 @@
-/** HTML in which every value is text, unless it is HTML itself. */
+/** Builds HTML in which every value is escaped, unless it is HTML itself. */
 
 export class Html {
   readonly #text: string
@@ -12,9 +12,15 @@ export class Html {
   }
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;'
+}
 
-/** A tag for templates. Lists are put one after the other. */
+/** A template tag. The members of a list are concatenated. */
 export function html (strings: TemplateStringsArray, ...values: ReadonlyArray<string | Html | readonly Html[]>): Html {
   return new Html(String.raw({ raw: strings }, ...values.map(toHtml)))
 }

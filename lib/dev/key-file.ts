@@ -1,12 +1,12 @@
-/** Keys that outlive a restart, in a file for their owner alone. */
+/** Signing keys that outlive a restart, in a file that only its owner can read. */
 import { createPrivateKey, type JsonWebKey } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { OptionsInvalidError } from '../errors.js'
 import { SigningKeys, signingKeyOf, type SigningKey } from '../testing/keys.js'
 
 /**
- * The keys in the file, which is made where there is none.
- * @throws {OptionsInvalidError} when it cannot be read or written, can be read by other users, or holds anything else
+ * The keys in the file, which is created if it does not exist.
+ * @throws {OptionsInvalidError} when it cannot be read or written, can be read by other users, or does not contain keys
  */
 export async function loadKeys (file: string): Promise<SigningKeys> {
   const text = await readText(file)
@@ -20,9 +20,10 @@ export async function loadKeys (file: string): Promise<SigningKeys> {
 }
 
 /** @throws {OptionsInvalidError} when the file cannot be written */
-export async function saveKeys (file: string, { both }: SigningKeys): Promise<void> {
-  const text = JSON.stringify({ keys: both.map(({ privateKey }) => privateKey.export({ format: 'jwk' })) }, null, 2)
-  // Whole or not at all, for whoever reads it meanwhile.
+export async function saveKeys (file: string, { current, previous }: SigningKeys): Promise<void> {
+  const text =
+    JSON.stringify({ keys: [current, previous].map(({ privateKey }) => privateKey.export({ format: 'jwk' })) }, null, 2)
+  // Written to a draft and renamed, so that no reader sees half a file.
   const draft = `${file}.${process.pid}`
   try {
     await writeFile(draft, `${text}\n`, { mode: 0o600, flag: 'wx' })
@@ -41,10 +42,12 @@ async function readText (file: string): Promise<string | null> {
   }
 }
 
-/** With these keys anyone can sign in as any user, so only their owner can be allowed to read them, as with SSH's. */
+/**
+ * With these keys anyone can sign in as any user, so only their owner can be allowed to read them, as with SSH keys.
+ */
 async function rejectSharedFile (file: string): Promise<void> {
   const permissions = (await stat(file)).mode & 0o777
-  // Windows has no such permissions, and Node.js makes some up.
+  // Windows has no such permissions, and Node.js reports made-up ones.
   if (process.platform === 'win32' || (permissions & 0o077) === 0) return
   const mode = permissions.toString(8)
   throw new OptionsInvalidError(
@@ -56,7 +59,8 @@ function parse (text: string, file: string): SigningKeys {
     const [current, previous] = (JSON.parse(text) as { keys: [JsonWebKey, JsonWebKey] }).keys
     return new SigningKeys(readKey(current), readKey(previous))
   } catch {
-    throw new OptionsInvalidError(`Option "keys" names ${file}, which does not hold keys of this emulator; delete it, and new ones are made.`)
+    throw new OptionsInvalidError(
+      `Option "keys" names ${file}, which does not contain keys of this emulator; delete it to get new ones.`)
   }
 }
 

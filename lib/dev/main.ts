@@ -1,6 +1,6 @@
-/** What the command does from its start to its end. */
+/** Runs the command. */
 import { readFile } from 'node:fs/promises'
-import { announcement } from './announcement.js'
+import { banner } from './banner.js'
 import { readArguments, USAGE } from './arguments.js'
 import { createAccessEdge } from './edge.js'
 import type { AccessEdgeOptions } from './options.js'
@@ -20,11 +20,12 @@ export async function main (args: readonly string[]): Promise<void> {
 
 async function serve (options: AccessEdgeOptions): Promise<void> {
   const edge = await createAccessEdge(options)
-  console.log(announcement(edge, options.to))
+  console.log(banner(edge, options.to))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { edge.close() })
 }
 
 async function readVersion (): Promise<string> {
-  const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version } =
+    JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
   return version
 }

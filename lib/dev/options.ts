@@ -1,13 +1,17 @@
-/** What the emulator for the edge is given, and the settings it becomes once checked. */
+/** The options of the edge emulator, and the settings they become once checked. */
 import { OptionsInvalidError } from '../errors.js'
 import type { Outage } from '../testing/endpoints.js'
 import { faults } from '../testing/faults.js'
-import { DURATION_TAKES, readDuration } from '../util/duration.js'
-import { readMembers, readNumber, throwInvalidOption, rejectUnknownNames } from '../util/option-readers.js'
+import type { CfAccessDuration } from '../util/duration.js'
+import { throwInvalidOption } from '../util/option-errors.js'
+import {
+  duration, group, integer, list, optional, readOptions, text, withDefault,
+  type Reader
+} from '../util/option-readers.js'
 import { readApplications, type AccessApplication, type Applications } from './applications.js'
 import { readUsers, type AccessUser, type Users } from './users.js'
 
-/** A credential of a machine's. */
+/** The credentials of a machine. */
 export interface AccessServiceToken {
   /** Ends in `.access`. */
   readonly clientId: string
@@ -15,25 +19,28 @@ export interface AccessServiceToken {
   readonly clientSecret: string
 }
 
-/** What the emulator is to do. */
+/** The options of the edge emulator. */
 export interface AccessEdgeOptions {
-  /** The application to stand in front of: `http://127.0.0.1:3000`. */
+  /** Your app: `http://127.0.0.1:3000`. */
   readonly to: string
-  /** Where to listen on 127.0.0.1; 0 for wherever there is room. Default 4000. */
+  /** The port to listen on, on 127.0.0.1; 0 for any free port. Default 4000. */
   readonly port?: number
-  /** Who one can be at a click; any other address can be typed. Default: Alice, an admin, and Bob. */
+  /** Users to sign in as with one click; any other address can be typed. Default: Alice, an admin, and Bob. */
   readonly users?: readonly AccessUser[]
   /** Default: none. */
   readonly serviceTokens?: readonly AccessServiceToken[]
-  /** By path, the longest decides; what is in none is public. Default: one, at `/`. */
+  /** Access applications. The longest matching path decides; a path in none is public. Default: one, at `/`. */
   readonly applications?: readonly AccessApplication[]
-  /** How long a session lasts: seconds, or text such as `5m`. Default `24h`. */
-  readonly session?: number | string
-  /** New keys every so many seconds. Default: never. */
-  readonly rotate?: number
+  /** How long a session lasts; `'1s'` to `'30d'`. Default `'24h'`. */
+  readonly session?: CfAccessDuration
+  /** How often the keys are rotated; `'1s'` to `'24d'`. Default: never. */
+  readonly rotate?: CfAccessDuration
   /** Makes the endpoints fail from the start. Default: they do not. */
   readonly outage?: Outage
-  /** A file to keep the keys in, so that sessions outlive a restart. It is made when it is not there. Default: new keys at each start. */
+  /**
+   * A file for the keys, so that sessions outlive a restart. It is created if it does not exist. Default: new keys at
+   * each start.
+   */
   readonly keys?: string
 }
 
@@ -44,28 +51,51 @@ export interface EdgeSettings {
   /** Secrets by client ID. */
   readonly services: ReadonlyMap<string, string>
   readonly applications: Applications
-  /** Seconds. */
+  /** Milliseconds. */
   readonly session: number
-  /** Seconds; 0 for never. */
-  readonly rotate: number
+  /** Milliseconds; `null` for never. */
+  readonly rotate: number | null
   readonly outage: Outage | null
-  /** `null`: kept nowhere. */
+  /** `null`: not kept. */
   readonly keys: string | null
 }
 
-const NAMES = ['to', 'port', 'users', 'serviceTokens', 'applications', 'session', 'rotate', 'outage', 'keys']
+const DEFAULT_USERS: readonly AccessUser[] = [
+  { email: 'alice@example.com', name: 'Alice', groups: ['admins', 'staff'] },
+  { email: 'bob@example.com', name: 'Bob', groups: ['staff'] }
+]
 
 const ORIGIN = /^https?:\/\/[^/?#@\\\s]+\/?$/i
 
-const DEFAULTS = {
-  port: 4000,
-  users: [
-    { email: 'alice@example.com', name: 'Alice', groups: ['admins', 'staff'] },
-    { email: 'bob@example.com', name: 'Bob', groups: ['staff'] }
-  ],
-  serviceTokens: [],
-  applications: [{ path: '/' }],
-  session: '24h'
+// What a header can carry as it is; a comma would look like two of them.
+const CLIENT_ID = /^[\x21-\x2b\x2d-\x7e]+\.access$/
+const CLIENT_SECRET = /^[\x21-\x2b\x2d-\x7e]+$/
+
+const readTarget: Reader<string> = (value, path) =>
+  typeof value === 'string' && ORIGIN.test(value) && URL.canParse(value)
+    ? new URL(value).origin
+    : throwInvalidOption(path, value, 'the address of your application without a path, such as "http://127.0.0.1:3000"')
+
+const readOutage: Reader<Outage> = (value, path) =>
+  typeof value === 'function' || (typeof value === 'string' && Object.hasOwn(faults, value))
+    ? value as Outage
+    : throwInvalidOption(path, value, `one of ${Object.keys(faults).join(', ')}`)
+
+const readServiceToken = group({
+  clientId: text(CLIENT_ID, 'a client ID, which ends in ".access"'),
+  clientSecret: text(CLIENT_SECRET, 'text without blanks and commas')
+})
+
+const READERS = {
+  to: readTarget,
+  port: withDefault(integer({ min: 0, max: 65_535 }), 4000),
+  users: withDefault(readUsers, DEFAULT_USERS),
+  serviceTokens: withDefault(list(readServiceToken, 'a list of { clientId, clientSecret }'), []),
+  applications: withDefault(readApplications, [{ path: '/' }]),
+  session: withDefault(duration({ min: '1s', max: '30d' }), '24h'),
+  rotate: optional(duration({ min: '1s' })),
+  outage: optional(readOutage),
+  keys: optional(text(/./s, 'the name of a file'))
 }
 
 /**
@@ -74,67 +104,21 @@ const DEFAULTS = {
  */
 export function checkEdgeOptions (options: object): EdgeSettings {
   if (process.env['NODE_ENV'] === 'production') {
-    throw new OptionsInvalidError('This stands in for Cloudflare Access in development; it does not start with NODE_ENV=production.')
+    throw new OptionsInvalidError(
+      'The emulator of Cloudflare Access is for development; it does not start with NODE_ENV=production.')
   }
-  rejectUnknownNames(Object.keys(options), NAMES, '')
-  const given = new Map<string, unknown>(Object.entries({ ...DEFAULTS, ...options }))
-  const to = readTarget(given.get('to'))
-  const port = readPort(given.get('port'))
-  if (isOwn(to, port)) throw new OptionsInvalidError(`Option "to" is ${to}, where the emulator itself is to listen; give it another "port".`)
+  const { serviceTokens, ...settings } = readOptions(options, READERS)
+  if (isOwn(settings.to, settings.port)) {
+    throw new OptionsInvalidError(
+      `Option "to" is ${settings.to}, where the emulator itself is to listen; give it another "port".`)
+  }
   return {
-    to,
-    port,
-    users: readUsers(given.get('users')),
-    services: readServiceTokens(given.get('serviceTokens')),
-    applications: readApplications(given.get('applications')),
-    session: readDuration(given.get('session')) ?? throwInvalidOption('session', given.get('session'), DURATION_TAKES),
-    rotate: readNumber(given, 'rotate', 0, 1, 86_400, 'seconds'),
-    outage: given.has('outage') ? readOutage(given.get('outage')) : null,
-    keys: given.has('keys') ? readFileName(given.get('keys')) : null
+    ...settings,
+    services: new Map(serviceTokens.map(({ clientId, clientSecret }) => [clientId, clientSecret]))
   }
-}
-
-function readTarget (value: unknown): string {
-  return typeof value === 'string' && ORIGIN.test(value) && URL.canParse(value)
-    ? new URL(value).origin
-    : throwInvalidOption('to', value, 'the address of your application without a path, such as "http://127.0.0.1:3000"')
 }
 
 function isOwn (to: string, port: number): boolean {
   const { hostname, port: own } = new URL(to)
   return own === String(port) && /^(?:localhost|127\.0\.0\.1)$/.test(hostname)
-}
-
-function readPort (value: unknown): number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535
-    ? value as number
-    : throwInvalidOption('port', value, 'a port, or 0 for wherever there is room')
-}
-
-function readServiceTokens (value: unknown): Map<string, string> {
-  if (!Array.isArray(value)) return throwInvalidOption('serviceTokens', value, 'a list of { clientId, clientSecret }')
-  return new Map(value.map((token, i) => {
-    const name = `serviceTokens[${i}]`
-    const given = readMembers(token, name, ['clientId', 'clientSecret'], 'a service token { clientId, clientSecret }')
-    const [clientId, clientSecret] = [given.get('clientId'), given.get('clientSecret')]
-    return [
-      isWord(clientId) && clientId.endsWith('.access') ? clientId : throwInvalidOption(`${name}.clientId`, clientId, 'a client ID, which ends in ".access"'),
-      isWord(clientSecret) ? clientSecret : throwInvalidOption(`${name}.clientSecret`, clientSecret, 'text without blanks and commas')
-    ]
-  }))
-}
-
-/** What a header can carry as it is; a comma would look like two of them. */
-function isWord (value: unknown): value is string {
-  return typeof value === 'string' && /^[\x21-\x2b\x2d-\x7e]+$/.test(value)
-}
-
-function readOutage (value: unknown): Outage {
-  return typeof value === 'function' || (typeof value === 'string' && Object.hasOwn(faults, value))
-    ? value as Outage
-    : throwInvalidOption('outage', value, `one of ${Object.keys(faults).join(', ')}`)
-}
-
-function readFileName (value: unknown): string {
-  return typeof value === 'string' && value !== '' ? value : throwInvalidOption('keys', value, 'the name of a file')
 }

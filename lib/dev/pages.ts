@@ -1,10 +1,10 @@
-/** What a user sees of the emulator: plain pages that work without a script. */
-import { LOGIN, LOGOUT, STYLE } from './addresses.js'
+/** The pages of the emulator. They work without scripts. */
+import { LOGIN, LOGOUT, STYLESHEET } from './paths.js'
 import type { Application } from './applications.js'
 import { html, type Html } from './html.js'
-import type { AccessUser } from './users.js'
+import type { User } from './users.js'
 
-/** Nothing but the pages' own text, style and forms. */
+/** Allows only the page's own text, stylesheet and forms. */
 export const PAGE_HEADERS = {
   'content-type': 'text/html; charset=utf-8',
   'content-security-policy': "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -13,35 +13,41 @@ export const PAGE_HEADERS = {
   'cache-control': 'no-store'
 }
 
-export interface Candidate extends AccessUser {
-  /** Of the token this user would get. */
+export interface Candidate {
+  readonly user: User
+  /** The claims of the token that this user would get. */
   readonly claims: Readonly<Record<string, unknown>>
 }
 
 export interface LoginPage {
   readonly application: Application
-  /** Where the user was going. */
+  /** The path that the user asked for. */
   readonly target: string
   readonly candidates: readonly Candidate[]
-  /** The signed-in user's address, if any. */
+  /** The address of the signed-in user, if any. */
   readonly current: string | undefined
-  /** What was typed and is no address, if anything. */
+  /** The text that was typed and is not an address, if any. */
   readonly mistake: string | undefined
 }
 
 export function loginPage ({ application, target, candidates, current, mistake }: LoginPage): string {
-  const destination = html`<input type="hidden" name="kid" value="${application.audience}"><input type="hidden" name="redirect_url" value="${target}">`
+  const destination =
+    html`<input type="hidden" name="kid" value="${application.audience}"><input type="hidden" name="redirect_url" value="${target}">`
   return page('Who do you want to be?', html`
     <p>Signing in to <strong>${application.name}</strong> takes you to <code>${target}</code>.</p>
-    ${current === undefined ? [] : html`<p>Now you are <strong>${current}</strong>. <a href="${LOGOUT}">Log out</a></p>`}
+    ${current === undefined
+      ? []
+      : html`<p>You are signed in as <strong>${current}</strong>. <a href="${LOGOUT}">Log out</a></p>`}
     <form method="post" action="${LOGIN}">
       ${destination}
       <ul>${candidates.map(candidateItem)}</ul>
     </form>
     <form method="post" action="${LOGIN}">
       ${destination}
-      <label for="email">Somebody else, by e-mail</label>
-      ${mistake === undefined ? [] : html`<p id="mistake" class="mistake" role="alert">“${mistake}” is no e-mail address.</p>`}
+      <label for="email">Another user, by e-mail address</label>
+      ${mistake === undefined
+        ? []
+        : html`<p id="mistake" class="mistake" role="alert">“${mistake}” is not an e-mail address.</p>`}
       <div class="row">
         <input id="email" name="email" type="email" required autocomplete="off" spellcheck="false" placeholder="carol@example.com"${mistake === undefined ? [] : html` aria-invalid="true" aria-describedby="mistake"`}>
         <button>Sign in</button>
@@ -49,14 +55,16 @@ export function loginPage ({ application, target, candidates, current, mistake }
     </form>`)
 }
 
-function candidateItem ({ email, name = email, groups = [], claims }: Candidate): Html {
+function candidateItem ({ user, claims }: Candidate): Html {
+  const { email, groups } = user
+  const name = user.name ?? email
   return html`
       <li>
         <div class="row">
           <p class="who"><strong>${name}</strong>${name === email ? [] : html` ${email}`}</p>
           <button name="email" value="${email}">Sign in as ${name}</button>
         </div>
-        ${groups.length === 0 ? [] : html`<p class="groups">In ${groups.map(groupItem)}</p>`}
+        ${groups === null || groups.length === 0 ? [] : html`<p class="groups">In ${groups.map(groupItem)}</p>`}
         <details>
           <summary>The token ${name} gets</summary>
           <pre><code>${JSON.stringify(claims, null, 2)}</code></pre>
@@ -64,7 +72,7 @@ function candidateItem ({ email, name = email, groups = [], claims }: Candidate)
       </li>`
 }
 
-function groupItem (group: NonNullable<AccessUser['groups']>[number]): Html {
+function groupItem (group: NonNullable<User['groups']>[number]): Html {
   return html`<span>${typeof group === 'string' ? group : group.name ?? group.email ?? group.id ?? ''}</span> `
 }
 
@@ -79,14 +87,14 @@ export interface ForbiddenPage {
 export function forbiddenPage ({ application, who, rule, login }: ForbiddenPage): string {
   return page('Not allowed', html`
     <p>You are <strong>${who}</strong>, and the policy of <strong>${application.name}</strong> denies you access by its <code>${rule}</code>.</p>
-    <p><a href="${login}">Sign in as somebody else</a></p>`)
+    <p><a href="${login}">Sign in as another user</a></p>`)
 }
 
-/** @param login where to sign in again */
+/** @param login the path for signing in again */
 export function loggedOutPage (login: string, isElsewhere: boolean): string {
   return page('Logged out', html`
     <p>Your session has ended, for every application here.</p>
-    ${isElsewhere ? html`<p><code>returnTo</code> leads elsewhere, so it was not followed.</p>` : []}
+    ${isElsewhere ? html`<p><code>returnTo</code> leads to another origin, so it was not followed.</p>` : []}
     <p><a href="${login}">Sign in again</a></p>`)
 }
 
@@ -98,10 +106,10 @@ function page (title: string, content: Html): string {
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <title>${title} · emulator for Access</title>
-    <link rel="stylesheet" href="${STYLE}">
+    <link rel="stylesheet" href="${STYLESHEET}">
   </head>
   <body>
-    <header><p><strong>Not Cloudflare.</strong> fastify-cf-access stands in for Access here, for development only: no password, no check.</p></header>
+    <header><p><strong>Not Cloudflare.</strong> fastify-cf-access emulates Access here, for development only: no password, no check.</p></header>
     <main>
       <h1>${title}</h1>${content}
     </main>

@@ -1,4 +1,4 @@
-/** The way from the edge to the application, which @fastify/http-proxy paves. */
+/** Forwards requests from the edge to your app, with @fastify/http-proxy. */
 import { METHODS, type IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OptionsInvalidError } from '../errors.js'
@@ -6,10 +6,11 @@ import { edgeHeaders, withoutAccessHeaders } from './headers.js'
 
 type HttpProxy = typeof import('@fastify/http-proxy').default
 
-// For this hop alone (RFC 9110, section 7.6.1), or settled with the client already, as "expect" is.
-const OWN_TO_THE_HOP = ['connection', 'expect', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']
+// For this hop only (RFC 9110, section 7.6.1), or already handled with the client, as "expect" is.
+const OWN_TO_THE_HOP = ['connection', 'expect', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te',
+  'trailer', 'transfer-encoding', 'upgrade']
 
-/** Who only installs the plugin has no use for a proxy, so it is no dependency. */
+/** Users of the plugin alone do not need a proxy, so it is an optional peer dependency. */
 export async function importHttpProxy (): Promise<HttpProxy> {
   try {
     return (await import('@fastify/http-proxy')).default
@@ -18,9 +19,9 @@ export async function importHttpProxy (): Promise<HttpProxy> {
   }
 }
 
-/** Forwards everything that reaches this scope's routes, as it comes: bodies, streams and WebSockets. */
+/** Forwards everything that reaches this scope's routes unchanged: bodies, streams and WebSockets. */
 export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to: string): Promise<void> {
-  scope.removeAllContentTypeParsers() // the default ones would read a body whole, and reject a large one
+  scope.removeAllContentTypeParsers() // the default ones would buffer each body, and reject a large one
   for (const method of METHODS) {
     if (!scope.supportedMethods.includes(method)) scope.addHttpMethod(method, { hasBody: true })
   }
@@ -42,7 +43,7 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
   })
 }
 
-/** The application sees the host that the browser sees. */
+/** Your app gets the host that the browser asked for. */
 function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const kept = withoutHopHeaders(withoutAccessHeaders(headers))
   return { ...kept, host: request.headers.host, ...edgeHeaders.get(request) }
@@ -52,12 +53,14 @@ function withoutHopHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_TO_THE_HOP.includes(name)))
 }
 
-/** The proxy shakes hands on its own. */
+/** The proxy does the WebSocket handshake itself. */
 function webSocketHeaders (request: FastifyRequest): IncomingHttpHeaders {
-  const kept = Object.entries(forwardedHeaders(request, request.headers)).filter(([name]) => !name.startsWith('sec-websocket-'))
+  const kept =
+    Object.entries(forwardedHeaders(request, request.headers)).filter(([name]) => !name.startsWith('sec-websocket-'))
   return Object.fromEntries(kept)
 }
 
 function sendUnreachable (reply: FastifyReply, to: string, error: Error): void {
-  reply.code(502).type('text/plain; charset=utf-8').send(`Emulator for Cloudflare Access: the application at ${to} does not answer. ${error.message}\n`)
+  reply.code(502).type('text/plain; charset=utf-8').send(
+    `Emulator for Cloudflare Access: the application at ${to} does not answer. ${error.message}\n`)
 }

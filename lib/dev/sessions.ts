@@ -1,4 +1,4 @@
-/** Who is signed in: a session is the token in the browser's cookie, and lasts as long as it does. */
+/** The sessions of users. A session is the token in the browser's cookie, and lasts as long as that token. */
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { readOwnToken, type Issuer } from '../testing/issuer.js'
 import type { Claims } from '../testing/tokens.js'
@@ -23,19 +23,19 @@ export class Sessions {
   readonly #lifetime: number
   readonly #ended = new Set<unknown>()
 
-  /** @param lifetime in seconds */
+  /** @param lifetime in milliseconds */
   constructor (issuer: Issuer, users: Users, lifetime: number) {
     this.#issuer = issuer
     this.#users = users
     this.#lifetime = lifetime
   }
 
-  /** Signs somebody in. */
+  /** Starts a session. */
   begin (email: string, audience: string): Session {
     return this.#mint(email, audience, {})
   }
 
-  /** The session a cookie holds: not one that has expired or was ended, nor one of keys that are published no longer. */
+  /** The session in a cookie; `null` when it has expired or was ended, or when its key is no longer published. */
   read (cookie: string | undefined): Session | null {
     const claims = cookie === undefined ? null : readOwnToken(cookie, this.#issuer.certs.keys)
     const isSession = typeof claims?.['email'] === 'string' && !this.hasEnded(claims)
@@ -66,10 +66,10 @@ export class Sessions {
     const token = this.#issuer.userToken({
       email,
       audience,
-      expiresIn: this.#lifetime,
-      issuedIn: 0,
+      expiresIn: `${this.#lifetime}ms`,
+      issuedIn: '0s',
       claims: { ...own, ...claims },
-      ...(country !== undefined && { country })
+      ...(country !== null && { country })
     })
     return { token, claims: decodeJwt<SessionClaims>(token) }
   }

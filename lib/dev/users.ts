@@ -1,59 +1,91 @@
-/** Who can be signed in as, and what Access would know of them. */
+/** The users of the emulator, and what Access would know of them. */
 import { OptionsInvalidError } from '../errors.js'
 import { checkUserAnswer, readUserDetails } from '../identity/details.js'
 import { getIdentityResponse } from '../testing/get-identity.js'
 import type { Claims } from '../testing/tokens.js'
 import { isObject } from '../util/is-object.js'
-import { describe, readMembers, throwInvalidOption } from '../util/option-readers.js'
+import { throwInvalidOption } from '../util/option-errors.js'
+import {
+  group, list, optional, readOptions, text, withDefault, type Read,
+  type Reader
+} from '../util/option-readers.js'
 
-/** A user one can be. */
+/** A user to sign in as. */
 export interface AccessUser {
-  /** Their address. */
+  /** The user's address. */
   readonly email: string
-  /** Default: what is in front of the address's `@`. */
+  /** Default: the part of the address before the `@`. */
   readonly name?: string
-  /** As the identity provider would tell them: names, or objects `{ id, name, email }`. */
+  /** As the identity provider sends them: names, or objects `{ id, name, email }`. */
   readonly groups?: ReadonlyArray<string | Readonly<Partial<Record<'id' | 'name' | 'email', string>>>>
   /** Two letters. Default `DE`. */
   readonly country?: string
   /** Claims to add to the token, such as `{ custom: { department: 'finance' } }`. */
   readonly claims?: Readonly<Record<string, unknown>>
-  /** What get-identity tells beside: `idp`, `amr`, `devicePosture` and so on. */
+  /** Other members of the get-identity response: `idp`, `amr`, `devicePosture` and so on. */
   readonly identity?: Readonly<Record<string, unknown>>
 }
-
-const MEMBERS = ['email', 'name', 'groups', 'country', 'claims', 'identity']
 
 // Claims that cannot be overridden: they identify the token.
 const RESERVED = ['aud', 'country', 'email', 'exp', 'iat', 'identity_nonce', 'iss', 'nbf', 'sub', 'type']
 
 const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@\p{Cc}]{1,255}$/u
-const COUNTRY = /^[A-Z]{2}$/
+
+const readGroups: Reader<NonNullable<AccessUser['groups']>> = (value, path) =>
+  Array.isArray(value)
+    ? value
+    : throwInvalidOption(path, value, 'a list of groups, each a name or an object { id, name, email }')
+
+const readObject = (expected: string): Reader<Claims> => (value, path) => isObject(value)
+  ? value
+  : throwInvalidOption(path, value, expected)
+
+const readClaims: Reader<Claims> = (value, path) => {
+  const claims = readObject('an object of claims')(value, path)
+  const reserved = RESERVED.find(claim => Object.hasOwn(claims, claim))
+  if (reserved === undefined) return claims
+  throw new OptionsInvalidError(`Option "${path}" has "${reserved}", which the emulator sets itself; leave it out.`)
+}
+
+const USER_READERS = {
+  email: text(EMAIL, 'an e-mail address'),
+  name: optional(text(/./s, 'text')),
+  groups: optional(readGroups),
+  country: optional(text(/^[A-Z]{2}$/, 'a two-letter country code such as "DE"')),
+  claims: withDefault(readClaims, {}),
+  identity: withDefault(readObject('an object'), {})
+}
+
+const EXAMPLE = 'such as { email: "a@acme.com", groups: ["admins"] }'
+const readList = list(group(USER_READERS, `a user ${EXAMPLE}`), `a list of users ${EXAMPLE}`)
+
+/** A user as configured; `null` for what is not. */
+export type User = Read<typeof USER_READERS>
 
 export class Users {
-  readonly list: readonly AccessUser[]
-  readonly #byEmail: ReadonlyMap<string, AccessUser>
+  readonly list: readonly User[]
+  readonly #byEmail: ReadonlyMap<string, User>
 
-  constructor (list: readonly AccessUser[]) {
+  constructor (list: readonly User[]) {
     this.list = list
     this.#byEmail = new Map(list.map(user => [user.email.toLowerCase(), user]))
   }
 
   /** The user of this address. An unknown address becomes a user with no other data. */
-  find (email: string): AccessUser {
-    return this.#byEmail.get(email.toLowerCase()) ?? { email }
+  find (email: string): User {
+    return this.#byEmail.get(email.toLowerCase()) ?? readOptions({ email }, USER_READERS)
   }
 
-  /** What get-identity tells of whoever the claims speak of. */
+  /** The get-identity response for a token with these claims. */
   answerOf (claims: Claims): Claims {
     return { ...getIdentityResponse(claims), ...this.knowledgeOf(claims) }
   }
 
-  /** The part of it that was configured. */
+  /** The configured part of that response. */
   knowledgeOf ({ email }: Claims): Claims {
     if (typeof email !== 'string') return {}
     const { name, groups, identity } = this.find(email)
-    return { ...(name !== undefined && { name }), ...(groups !== undefined && { groups }), ...identity }
+    return { ...(name !== null && { name }), ...(groups !== null && { groups }), ...identity }
   }
 }
 
@@ -61,49 +93,26 @@ export function isEmail (value: unknown): value is string {
   return typeof value === 'string' && EMAIL.test(value)
 }
 
-/**
- * @throws {OptionsInvalidError} with a sentence that names the user's member, what it is and what it takes
- */
-export function readUsers (value: unknown): Users {
-  if (!Array.isArray(value)) return throwInvalidOption('users', value, 'a list of users such as { email: "a@acme.com", groups: ["admins"] }')
-  const users = new Users(value.map((user, i) => readUser(user, `users[${i}]`)))
+/** @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes */
+export const readUsers: Reader<Users> = (value, path) => {
+  const users = new Users(readList(value, path))
   const emails = users.list.map(({ email }) => email.toLowerCase())
   const repeated = emails.find((email, i) => emails.indexOf(email) !== i)
-  if (repeated !== undefined) throw new OptionsInvalidError(`In "users", ${repeated} is there twice; give each user an address of their own.`)
+  if (repeated !== undefined) {
+    throw new OptionsInvalidError(`Option "${path}" has ${repeated} twice; give each user its own address.`)
+  }
   for (const { email } of users.list) checkAnswer(users, email)
   return users
 }
 
-function readUser (value: unknown, name: string): AccessUser {
-  const given = readMembers(value, name, MEMBERS, 'a user such as { email: "a@acme.com", groups: ["admins"] }')
-  check(given, name, 'email', true, isEmail, 'an e-mail address')
-  check(given, name, 'name', false, isText, 'text')
-  check(given, name, 'groups', false, Array.isArray, 'a list of groups, each a name or an object { id, name, email }')
-  check(given, name, 'country', false, country => isText(country) && COUNTRY.test(country), 'a two-letter country code such as "DE"')
-  check(given, name, 'claims', false, isObject, 'an object of claims')
-  check(given, name, 'identity', false, isObject, 'an object')
-  const reserved = RESERVED.find(claim => Object.hasOwn(given.get('claims') ?? {}, claim))
-  if (reserved !== undefined) throw new OptionsInvalidError(`${name}.claims has "${reserved}", which is the emulator's own to say; leave it out.`)
-  return value as AccessUser
-}
-
-function check (given: ReadonlyMap<string, unknown>, owner: string, name: string, isRequired: boolean, isGood: (value: unknown) => boolean, takes: string): void {
-  if (!isRequired && !given.has(name)) return
-  const value = given.get(name)
-  if (!isGood(value)) throw new OptionsInvalidError(`${owner}.${name} is ${describe(value)}; it takes ${takes}.`)
-}
-
-/** The plugin must be able to read what it will be told. */
+/** The plugin must be able to read the get-identity response of each user. */
 function checkAnswer (users: Users, email: string): void {
   try {
     const answer = users.answerOf({ email })
     readUserDetails(answer, email)
     checkUserAnswer(answer)
   } catch (error) {
-    throw new OptionsInvalidError(`In "users", ${email} cannot be told of: ${(error as Error).message}.`)
+    throw new OptionsInvalidError(
+      `Option "users": the get-identity response for ${email} is not valid: ${(error as Error).message}.`)
   }
-}
-
-function isText (value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
 }

@@ -1,9 +1,10 @@
-/** What an application token says. In a file of its own, since only an interface that is exported by a star can be merged with. */
+/**
+ * The claims of an application token. In its own file: users can merge only an interface that is exported with a star.
+ */
 
 /**
- * The payload of a verified application token. Declared claims are those Cloudflare documents;
- * any other is `unknown`, `custom` with the attributes of an identity provider too. Declare your own,
- * for the whole application, by merging:
+ * The payload of a verified application token. It declares the claims that Cloudflare documents; any other claim is
+ * `unknown`, also `custom` with the attributes of an identity provider. Declare your own for your whole app by merging:
  *
  * ```ts
  * declare module 'fastify-cf-access' {
@@ -13,14 +14,14 @@
  * }
  * ```
  *
- * Nothing checks what you declare when it runs, and Access drops attributes that grow large: leave them optional.
+ * A declaration is not checked at run time, and Access drops large attributes: declare them as optional.
  *
  * @see Cloudflare docs: Application token
  */
 export interface CfAccessClaims {
   /** The issuer: the team's address. */
   readonly iss: string
-  /** The AUD tag, or tags, the token is for. */
+  /** The AUD tag, or tags. */
   readonly aud: string | readonly string[]
   /** Seconds since the Unix epoch. */
   readonly exp: number
@@ -28,7 +29,7 @@ export interface CfAccessClaims {
   readonly iat: number
   /** Seconds since the Unix epoch. */
   readonly nbf?: number
-  /** Application tokens alone pass. */
+  /** Only application tokens are accepted. */
   readonly type: 'app'
   /** The user's ID; empty for services and certificates. */
   readonly sub: string
@@ -38,7 +39,7 @@ export interface CfAccessClaims {
   readonly country?: string
   /** The client ID of a service token, or the common name of a client certificate. */
   readonly common_name?: string
-  /** Of a user's login: the same for as long as it lasts. */
+  /** Of a user's session: the same in each of its tokens. */
   readonly identity_nonce?: string
   readonly [claim: string]: unknown
 }

@@ -1,40 +1,40 @@
-/** What Access itself knows of an identity: the answer of its get-identity endpoint, checked. */
+/** The details of an identity: the validated answer of Access's get-identity endpoint. */
 import { IdentityUnavailableError } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
 import { isObject } from '../util/is-object.js'
 
-/** A group of the identity provider's. Providers differ in what they tell of one. */
+/** A group at the identity provider. Providers differ in which members they send. */
 export interface CfAccessGroup {
-  /** Its ID there. */
+  /** Its ID at the identity provider. */
   readonly id: string | undefined
-  /** Its name there. */
+  /** Its name at the identity provider. */
   readonly name: string | undefined
-  /** Its address, as Google Workspace's groups have one. */
+  /** Its e-mail address, as groups of Google Workspace have. */
   readonly email: string | undefined
 }
 
 interface CommonDetails {
-  /** Where Access saw the login come from: two letters, ISO 3166. */
+  /** The country of the login as Access saw it: two letters, ISO 3166. */
   readonly country: string | undefined
-  /** The outcome of each device posture check, by its ID, as Access tells it. */
+  /** The result of each device posture check, by its ID, as Access sends it. */
   readonly devicePosture: Readonly<Record<string, unknown>> | undefined
-  /** The whole answer, as it came. */
+  /** The whole answer, unchanged. */
   readonly answer: Readonly<Record<string, unknown>>
 }
 
 /**
- * What Access knows of a user. A member Access does not tell is `undefined`. Reading a member that is not as
- * Access documents it throws `IdentityUnavailableError`; such a member is not enumerable, so `JSON.stringify`,
- * `inspect` and a spread leave it out. `answer` has it as it came.
+ * What Access knows of a user. A member that Access does not send is `undefined`. Reading a malformed member throws
+ * `IdentityUnavailableError`; it is not enumerable, so `JSON.stringify`, `inspect` and a spread leave it out.
+ * `answer` has it unchanged.
  */
 export interface CfAccessUserDetails extends CommonDetails {
   /** As the identity provider spells it. */
   readonly email: string
   /** The user's name. */
   readonly name: string | undefined
-  /** Cloudflare's ID for the user in this account, which the token has as `sub`. */
+  /** Cloudflare's ID of the user in this account; also the token's `sub`. */
   readonly userId: string | undefined
-  /** `undefined`: not known, which is not the same as none. */
+  /** `undefined`: unknown, which is not the same as none. */
   readonly groups: readonly CfAccessGroup[] | undefined
   /** Where the user logged in. */
   readonly identityProvider: {
@@ -47,31 +47,31 @@ export interface CfAccessUserDetails extends CommonDetails {
   readonly authMethods: readonly string[] | undefined
 }
 
-/** What Access knows of a machine, with a service token or a client certificate. Malformed members as for a user. */
+/** What Access knows of a service or a certificate. Malformed members are handled as for a user. */
 export interface CfAccessMachineDetails extends CommonDetails {
-  /** Cloudflare's ID for the service token, which is not its client ID. */
+  /** Cloudflare's ID of the service token, which is not its client ID. */
   readonly serviceTokenId: string | undefined
   /** A service's client ID, or a certificate's common name. */
   readonly commonName: string | undefined
 }
 
-/** What Access knows of anyone. */
+/** What Access knows of an identity. */
 export type CfAccessDetails = CfAccessUserDetails | CfAccessMachineDetails
 
 type Json = Readonly<Record<string, unknown>>
 
-/** How each member is read out of an answer. */
+/** A reader for each member of an answer. */
 type Readers<Details> = { readonly [Name in keyof Details]: () => Details[Name] }
 
-// Deeper than any answer Access documents, and shallow enough for every recursive reader.
+// Deeper than any documented answer, and shallow enough for every recursive function.
 const MAX_DEPTH = 32
 
-// Seconds. Access rarely mends a malformed member soon, and an answer is remembered for a minute by default.
+// Seconds. A malformed member rarely becomes right soon, and an answer is cached for a minute by default.
 const RETRY_AFTER = 60
 
 /**
- * Reads the answer about a user. Who it is about is checked at once, each other member by itself when it is used.
- * @throws {Error} when it is about another identity.
+ * Reads the answer about a user. Its identity is checked at once, each other member when it is used.
+ * @throws {Error} when the answer is about another identity.
  * @see Cloudflare docs: Application token, User identity
  */
 export function readUserDetails (answer: Json, email: string): CfAccessUserDetails {
@@ -81,13 +81,14 @@ export function readUserDetails (answer: Json, email: string): CfAccessUserDetai
 }
 
 /**
- * Reads the answer about a service or a certificate. An answer that names neither is taken: Access documents the
- * names for service tokens only, and the answer belongs to the token it was asked with.
+ * Reads the answer about a service or a certificate. An answer without either name is accepted: Access documents the
+ * names for service tokens only, and the answer belongs to the token that was sent.
  * @param name its client ID or common name
  * @throws {Error} when it is about another identity.
  */
 export function readMachineDetails (answer: Json, name: string): CfAccessMachineDetails {
-  const names = [readText(answer, 'service_token_id'), readText(answer, 'common_name')].filter(known => known !== undefined)
+  const names =
+    [readText(answer, 'service_token_id'), readText(answer, 'common_name')].filter(known => known !== undefined)
   const isOther = names.length > 0 && !names.includes(name)
   if (isOther || readText(answer, 'email') !== undefined) throw new Error('the answer is about another identity')
   return assemble(machineReaders(answer))
@@ -95,7 +96,7 @@ export function readMachineDetails (answer: Json, name: string): CfAccessMachine
 
 /**
  * Checks every member of an answer about a user.
- * @throws {Error} for the first one that is not as Access documents it.
+ * @throws {Error} for the first malformed member.
  */
 export function checkUserAnswer (answer: Json): void {
   for (const read of Object.values(userReaders(answer))) frozen(read())
@@ -104,7 +105,7 @@ export function checkUserAnswer (answer: Json): void {
 function userReaders (answer: Json): Readers<CfAccessUserDetails> {
   return {
     ...commonReaders(answer),
-    email: () => answer['email'] as string, // compared before
+    email: () => answer['email'] as string, // compared above
     name: () => readText(answer, 'name'),
     userId: () => readText(answer, 'user_uuid'),
     groups: () => readList(answer, 'groups')?.map(readGroup),
@@ -129,10 +130,12 @@ function commonReaders (answer: Json): Readers<CommonDetails> {
   }
 }
 
-/** Members that can be read become plain ones; each other one throws when it is used, so it harms no other. */
+/** A member that can be read becomes a plain one. A malformed one throws when it is used, and affects no other. */
 function assemble<Details extends CfAccessDetails> (readers: Readers<Details>): Details {
   const details = {}
-  for (const name of Object.keys(readers) as Array<keyof Details>) Object.defineProperty(details, name, define(readers[name]))
+  for (const name of Object.keys(readers) as Array<keyof Details>) {
+    Object.defineProperty(details, name, define(readers[name]))
+  }
   return Object.freeze(details) as Details
 }
 
@@ -160,7 +163,7 @@ function readGroup (group: unknown): CfAccessGroup {
   return { id: readText(group, 'id'), name: readText(group, 'name'), email: readText(group, 'email') }
 }
 
-/** Access spells "none" as an absent member, `null` or the empty string. */
+/** Access writes "none" as an absent member, `null` or the empty string. */
 function readText (owner: Json, name: string): string | undefined {
   const value = owner[name] ?? ''
   if (typeof value !== 'string') return wrong(name)

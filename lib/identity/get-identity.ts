@@ -1,4 +1,4 @@
-/** Asks the team about an identity: get-identity, with the token as its own proof. */
+/** The client of Access's get-identity endpoint, with a cache. The token itself is the credential. */
 import { setMaxListeners } from 'node:events'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
@@ -11,13 +11,13 @@ import { TokenMap } from '../util/token-map.js'
 import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
 import type { CfAccessIdentity } from './identity.js'
 
-/** How answers about identities are got and kept. */
-export interface CfAccessDetailsOptions {
-  /** Milliseconds an answer is remembered. */
+/** How answers are fetched and cached. */
+export interface DetailsSettings {
+  /** How long an answer is cached, in milliseconds. */
   readonly maxAge: number
-  /** Milliseconds one answer may take, its body included. */
+  /** How long one answer can take, its body included, in milliseconds. */
   readonly timeout: number
-  /** How many answers are remembered. */
+  /** How many answers are cached. */
   readonly max: number
 }
 
@@ -33,7 +33,7 @@ interface Revocation {
   readonly details: null
 }
 
-/** A `Backoff`: it could not be learnt. */
+/** A `Backoff`: the request failed. */
 type Known = Confirmation | Revocation | Backoff
 
 const MAX_REQUESTS = 32
@@ -41,22 +41,22 @@ const MAX_REQUESTS = 32
 /** Milliseconds. */
 const MAX_WAIT = 30_000
 
-// Where one token's request ends so, another's can still succeed: the token is too long, or what Access knows of it is odd.
+// With these statuses the trouble can be with one token, such as one that is too long; requests for others can succeed.
 const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]
 
-/** One registration's memory of what Access says of its tokens. Kept by token: two users may share an e-mail address in turn. */
+/** The answers for one registration, by token: two users can have the same e-mail address one after the other. */
 export class GetIdentityClient {
   readonly #url: string
   readonly #fetch: CfAccessFetch
-  readonly #settings: CfAccessDetailsOptions
+  readonly #settings: DetailsSettings
   readonly #known: TokenMap<Known>
   readonly #underway = new Map<string, Promise<Known>>()
   readonly #queue = new TaskQueue(() => this.#maxRequests())
   readonly #closing = new AbortController()
-  /** The latest failure of the endpoint itself; `null` since it last answered. */
+  /** The latest failure of the endpoint itself; `null` after an answer. */
   #outage: Backoff | null = null
 
-  constructor (url: string, fetch: CfAccessFetch, settings: CfAccessDetailsOptions) {
+  constructor (url: string, fetch: CfAccessFetch, settings: DetailsSettings) {
     this.#url = url
     this.#fetch = fetch
     this.#settings = settings
@@ -66,28 +66,30 @@ export class GetIdentityClient {
 
   /**
    * What Access knows of an identity.
-   * @param goodUntil milliseconds since the Unix epoch, from which Access is asked each time
-   * @param maxAge how old an answer that is remembered can be, in milliseconds
-   * @throws {TokenInvalidError} when Access does not accept the token any longer.
-   * @throws {IdentityUnavailableError} when it cannot be learnt now.
+   * @param expiresAt when the token expires, in milliseconds since the Unix epoch; after that nothing is cached
+   * @param maxAge how old a cached answer can be, in milliseconds
+   * @throws {TokenInvalidError} when Access no longer accepts the token.
+   * @throws {IdentityUnavailableError} when get-identity is unavailable.
    */
-  async ask (identity: CfAccessIdentity, token: string, goodUntil: number, maxAge = this.#settings.maxAge): Promise<Confirmation> {
-    const known = this.#remembered(token, goodUntil, maxAge) ?? await this.#askOnce(identity, token)
+  async ask (
+    identity: CfAccessIdentity, token: string, expiresAt: number, maxAge = this.#settings.maxAge
+  ): Promise<Confirmation> {
+    const known = this.#remembered(token, expiresAt, maxAge) ?? await this.#askOnce(identity, token)
     if (known instanceof Backoff) throw this.#unavailable(known)
     if (known.details === null) throw new TokenInvalidError('revoked')
     return known
   }
 
-  /** Ends what is under way, and all that would come. */
+  /** Ends running requests and rejects later ones. */
   close (): void {
     this.#closing.abort(new Error('the application closed'))
   }
 
-  #remembered (token: string, goodUntil: number, maxAge: number): Known | undefined {
+  #remembered (token: string, expiresAt: number, maxAge: number): Known | undefined {
     const known = this.#known.get(token)
     const now = Date.now()
     if (known instanceof Backoff) return known.left(now) > 0 ? known : undefined
-    if (known === undefined || now >= goodUntil) return undefined
+    if (known === undefined || now >= expiresAt) return undefined
     return Math.abs(now - known.at) < maxAge ? known : undefined
   }
 
@@ -100,7 +102,10 @@ export class GetIdentityClient {
     return asked
   }
 
-  /** While the endpoint fails only one request at a time finds out whether it still does; in its backoff all are let through to fail at once. */
+  /**
+   * While the endpoint fails, one request at a time tests it. During the backoff no request waits in the queue: all
+   * fail at once.
+   */
   #maxRequests (): number {
     if (this.#outage === null) return MAX_REQUESTS
     return this.#outage.left(Date.now()) > 0 ? Infinity : 1
@@ -123,8 +128,10 @@ export class GetIdentityClient {
       return { at: Date.now(), details }
     } catch (error) {
       const reason = explain(error, token)
-      const isOfTokenAlone = answer === undefined ? error instanceof AnswerTooLargeError : ABOUT_ONE_TOKEN.includes(answer.status)
-      // Twice the wait that this request came after, so that requests that fail together are one failure.
+      const isOfTokenAlone = answer === undefined
+        ? error instanceof AnswerTooLargeError
+        : ABOUT_ONE_TOKEN.includes(answer.status)
+      // Twice the wait before this request, so that requests that fail together count as one failure.
       if (!isOfTokenAlone) this.#outage = new Backoff(reason, before, MAX_WAIT)
       const previous = this.#known.get(token)
       return new Backoff(reason, previous instanceof Backoff ? previous : null, MAX_WAIT)
@@ -133,7 +140,11 @@ export class GetIdentityClient {
 
   async #request (token: string): Promise<Answer> {
     const headers = { accept: 'application/json', cookie: `${TOKEN_COOKIE}=${token}` }
-    return await fetchBounded(this.#url, headers, { fetch: this.#fetch, timeout: this.#settings.timeout, signal: this.#closing.signal })
+    return await fetchBounded(this.#url, headers, {
+      fetch: this.#fetch,
+      timeout: this.#settings.timeout,
+      signal: this.#closing.signal
+    })
   }
 
   #unavailable (failure: Backoff): IdentityUnavailableError {
@@ -143,7 +154,10 @@ export class GetIdentityClient {
   }
 }
 
-/** Access answers a token it does not accept with status 400 and `{"err": …}`. Any other trouble says nothing about the token. */
+/**
+ * Access answers a token that it does not accept with 401, or with 400 and `{"err": …}`. Other failures say nothing
+ * about the token.
+ */
 function isRevocation ({ status, text }: Answer): boolean {
   return status === 401 || (status === 400 && isError(parse(text)))
 }
@@ -151,7 +165,7 @@ function isRevocation ({ status, text }: Answer): boolean {
 function read ({ status, text }: Answer, identity: CfAccessIdentity): CfAccessDetails {
   if (status !== 200) throw new Error(`the answer's status is ${status}`)
   const answer = parse(text)
-  if (answer === null) throw new Error('the answer is no JSON object')
+  if (answer === null) throw new Error('the answer is not a JSON object')
   if (isError(answer)) throw new Error('the answer is an error')
   switch (identity.kind) {
     case 'user': return readUserDetails(answer, identity.email)

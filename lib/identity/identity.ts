@@ -1,37 +1,37 @@
-/** Who a verified token speaks of. */
+/** The identity of a verified token. */
 import { TokenInvalidError } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
 import type { CfAccessClaims } from './claims.js'
 import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 
-/** Who verified a token, and can ask Access about it. */
+/** Made an identity, and can ask Access about it. */
 export interface DetailsSource {
   details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails>
 }
 
-/** What every kind of identity has. Frozen, and shared by all requests that bring the same token. */
+/** What every kind of identity has. Frozen, and shared by all requests with the same token. */
 abstract class Identity<Details extends CfAccessDetails> {
   /** The whole verified payload. */
   readonly claims: CfAccessClaims
   /** Milliseconds since the Unix epoch. */
   readonly issuedAt: number
-  /** Milliseconds since the Unix epoch: the token's `exp`, without any tolerance. */
+  /** Milliseconds since the Unix epoch: the token's `exp`, without the clock tolerance. */
   readonly expiresAt: number
   readonly #token: string
   readonly #source: DetailsSource
 
-  constructor (claims: CfAccessClaims, token: string, voucher: DetailsSource) {
+  constructor (claims: CfAccessClaims, token: string, source: DetailsSource) {
     this.claims = claims
     this.issuedAt = claims.iat * 1000
     this.expiresAt = claims.exp * 1000
     this.#token = token
-    this.#source = voucher
+    this.#source = source
   }
 
   /**
-   * Asks Access what it knows of this identity. Remembered for `details.maxAge`.
-   * @throws {TokenInvalidError} as a rejection, when Access does not accept the token any longer.
-   * @throws {IdentityUnavailableError} as a rejection, when it cannot be learnt now.
+   * Asks Access what it knows of this identity. The answer is cached for `details.maxAge`.
+   * @throws {TokenInvalidError} as a rejection, when Access no longer accepts the token.
+   * @throws {IdentityUnavailableError} as a rejection, when get-identity is unavailable.
    * @see Cloudflare docs: Application token, User identity
    */
   async details (): Promise<Details> {
@@ -39,32 +39,32 @@ abstract class Identity<Details extends CfAccessDetails> {
   }
 
   /**
-   * Headers that carry this identity on, for a request to another application behind Access whose
-   * policy admits linked app tokens. They hold the token itself: send them nowhere else.
+   * Headers that forward this identity, for a request to another Access application whose policy allows linked app
+   * tokens. They contain the token itself: send them nowhere else.
    * @see Cloudflare docs: Linked app token
    */
   forwardHeaders (): Record<'Cf-Access-Token', string> {
     return { 'Cf-Access-Token': this.#token }
   }
 
-  static isMadeBy (voucher: DetailsSource, value: unknown): value is CfAccessIdentity {
-    return typeof value === 'object' && value !== null && #source in value && value.#source === voucher
+  static isMadeBy (source: DetailsSource, value: unknown): value is CfAccessIdentity {
+    return typeof value === 'object' && value !== null && #source in value && value.#source === source
   }
 }
 
 /** A user who logged in. */
 export class CfAccessUser extends Identity<CfAccessUserDetails> {
-  /** Tells the three kinds apart, for TypeScript too. */
+  /** Distinguishes the three kinds, also for TypeScript. */
   readonly kind = 'user'
   /** As the identity provider spells it. */
   readonly email: string
-  /** Cloudflare's ID for this user in this account. */
+  /** Cloudflare's ID of this user in this account. */
   readonly subject: string
-  /** Two letters, ISO 3166, where Access knows it. */
+  /** Two letters, ISO 3166, if Access knows it. */
   readonly country?: string
 
-  constructor (claims: CfAccessClaims & { email: string }, token: string, voucher: DetailsSource) {
-    super(claims, token, voucher)
+  constructor (claims: CfAccessClaims & { email: string }, token: string, source: DetailsSource) {
+    super(claims, token, source)
     this.email = claims.email
     this.subject = claims.sub
     if (claims.country !== undefined) this.country = claims.country
@@ -74,13 +74,13 @@ export class CfAccessUser extends Identity<CfAccessUserDetails> {
 
 /** A machine with an Access service token. */
 export class CfAccessService extends Identity<CfAccessMachineDetails> {
-  /** Tells the three kinds apart, for TypeScript too. */
+  /** Distinguishes the three kinds, also for TypeScript. */
   readonly kind = 'service'
   /** The service token's client ID; it ends in `.access`. */
   readonly clientId: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: DetailsSource) {
-    super(claims, token, voucher)
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, source: DetailsSource) {
+    super(claims, token, source)
     this.clientId = claims.common_name
     Object.freeze(this)
   }
@@ -88,43 +88,43 @@ export class CfAccessService extends Identity<CfAccessMachineDetails> {
 
 /** A client with an mTLS certificate. */
 export class CfAccessCertificate extends Identity<CfAccessMachineDetails> {
-  /** Tells the three kinds apart, for TypeScript too. */
+  /** Distinguishes the three kinds, also for TypeScript. */
   readonly kind = 'certificate'
   /** The certificate's common name. */
   readonly commonName: string
 
-  constructor (claims: CfAccessClaims & { common_name: string }, token: string, voucher: DetailsSource) {
-    super(claims, token, voucher)
+  constructor (claims: CfAccessClaims & { common_name: string }, token: string, source: DetailsSource) {
+    super(claims, token, source)
     this.commonName = claims.common_name
     Object.freeze(this)
   }
 }
 
-/** Who a request comes from. Tell the kinds apart by `kind`. */
+/** The identity of a request: a user, a service or a certificate, by `kind`. */
 export type CfAccessIdentity = CfAccessUser | CfAccessService | CfAccessCertificate
 
-// Deeper than any claim of Access's, and shallow enough for every recursive reader, JSON.stringify included.
+// Deeper than any claim of Access, and shallow enough for every recursive function, such as JSON.stringify.
 const MAX_DEPTH = 32
 
-// No blanks and no control characters, so that a name stays one word wherever it is written.
+// No blanks and no control characters, so that a name is one word wherever it is written.
 const NAME = /^[^\s\p{Cc}]{1,320}$/u
 const COMMON_NAME = /^[^\p{Cc}]{1,320}$/u
 
 /**
- * The identity that verified claims speak of.
- * @param voucher whoever verified them, and can ask Access about them
- * @throws {TokenInvalidError} when they speak of nobody, or of more than one kind: nobody is let in as "unknown".
+ * The identity of verified claims.
+ * @param source verified them, and can ask Access about them
+ * @throws {TokenInvalidError} when they name no identity, or more than one kind: there is no "unknown" identity.
  */
-export function identify (claims: CfAccessClaims, token: string, voucher: DetailsSource): CfAccessIdentity {
+export function identify (claims: CfAccessClaims, token: string, source: DetailsSource): CfAccessIdentity {
   if (!freezeDeep(claims, MAX_DEPTH)) throw new TokenInvalidError('identity')
-  if (isUser(claims)) return new CfAccessUser(claims, token, voucher)
+  if (isUser(claims)) return new CfAccessUser(claims, token, source)
   if (!isMachine(claims)) throw new TokenInvalidError('identity')
   return claims.common_name.endsWith('.access')
-    ? new CfAccessService(claims, token, voucher)
-    : new CfAccessCertificate(claims, token, voucher)
+    ? new CfAccessService(claims, token, source)
+    : new CfAccessCertificate(claims, token, source)
 }
 
-/** Whether `value` is an identity that this verifier itself made. */
+/** Whether `value` is an identity that this source made. */
 export const isMadeBy = Identity.isMadeBy
 
 function isUser (claims: CfAccessClaims): claims is CfAccessClaims & { email: string } {
@@ -140,7 +140,7 @@ function isName (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
 }
 
-/** Whether two tokens of one team speak of the same user, service or certificate. */
+/** Whether two identities are the same user, service or certificate of one team. */
 export function isSamePrincipal (a: CfAccessIdentity, b: CfAccessIdentity): boolean {
   return a.claims.iss === b.claims.iss && a.kind === b.kind &&
     a.claims.sub === b.claims.sub && a.claims.common_name === b.claims.common_name

@@ -1,12 +1,12 @@
-/** The end of a token, for what outlives the request it came with. */
+/** The expiry of a token, for connections that outlive the request they came with. */
 import type { CfAccessIdentity } from './identity.js'
 
-// What a timer of Node's can wait at most, in milliseconds: some 25 days, and a session may last a month.
+// The longest that a timer of Node.js can wait, in milliseconds: about 25 days. A session can last a month.
 const MAX_TIMER = 2 ** 31 - 1
 
 /**
- * Calls back once, when the identity's token expires, and soon when it already has. A WebSocket or an
- * event stream outlives the request that opened it; end it here. Keeps no process alive.
+ * Calls back once, when the identity's token expires, or soon if it has expired already. A WebSocket or an event
+ * stream outlives the request that opened it: close it in this callback. The timer does not keep the process alive.
  *
  * @returns a function that cancels the callback, for when the socket closes first
  */

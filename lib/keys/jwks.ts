@@ -1,4 +1,4 @@
-/** A published JWK Set read into the keys that may sign tokens (RFC 7517). */
+/** Reads the keys that can sign tokens from a published JWK Set (RFC 7517). */
 import { KeyObject, type webcrypto } from 'node:crypto'
 import type { JWK } from 'jose'
 import { importJWK } from 'jose/key/import'
@@ -6,7 +6,7 @@ import { isObject } from '../util/is-object.js'
 import { isKid } from '../util/kid.js'
 
 export interface PublishedKey {
-  /** Tells two keys of one `kid` apart. */
+  /** Distinguishes two keys with one `kid`. */
   readonly fingerprint: string
   readonly key: KeyObject
 }
@@ -14,15 +14,15 @@ export interface PublishedKey {
 export type PublishedKeys = ReadonlyMap<string, PublishedKey>
 
 const MAX_KEYS = 32
-// 2048 bits, the least that RFC 7518, section 3.3, allows.
+// 2048 bits, the minimum of RFC 7518, section 3.3.
 const LEAST_MODULUS = 2n ** 2047n
 
 type RsaKey = JWK & { kid: string, n: string, e: string }
 
 /**
- * Reads the usable keys out of a JWK Set: RSA public keys for signatures, one a `kid`. What is not
- * usable is left out, so that one broken member takes no good key with it.
- * @throws {Error} when the text is no JWK Set or holds no usable key.
+ * Reads the usable keys from a JWK Set: RSA public keys for signatures, one for each `kid`. Other members are left
+ * out, so that a broken one does not make the good keys unusable.
+ * @throws {Error} when the text is not a JWK Set or has no usable key.
  */
 export async function readKeys (text: string): Promise<PublishedKeys> {
   const keys = new Map<string, PublishedKey>()
@@ -34,15 +34,15 @@ export async function readKeys (text: string): Promise<PublishedKeys> {
     if (keys.has(kid) && keys.get(kid)!.fingerprint !== key.fingerprint) contradicted.add(kid)
     keys.set(kid, key)
   }
-  // Which of two different keys a token means cannot be told, so neither counts.
+  // A token cannot say which of two different keys with one `kid` it means, so neither counts.
   for (const kid of contradicted) keys.delete(kid)
-  if (keys.size === 0) throw new Error('the answer holds no usable key')
+  if (keys.size === 0) throw new Error('the answer has no usable key')
   return keys
 }
 
 function readMembers (text: string): unknown[] {
   const keys = parseJson(text)?.keys
-  if (!Array.isArray(keys)) throw new Error('the answer is no JWK Set')
+  if (!Array.isArray(keys)) throw new Error('the answer is not a JWK Set')
   return keys
 }
 
@@ -50,7 +50,7 @@ function parseJson (text: string): { keys?: unknown } | null {
   try {
     return JSON.parse(text)
   } catch {
-    throw new Error('the answer is not JSON') // the parser's own message quotes the answer
+    throw new Error('the answer is not JSON') // without the parser's message, which quotes the answer
   }
 }
 
@@ -64,7 +64,8 @@ async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | 
 function isSigningKey (value: unknown): value is RsaKey {
   if (!isObject(value)) return false
   const jwk = value as JWK
-  return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) && typeof jwk.n === 'string' && typeof jwk.e === 'string' &&
+  return jwk.kty === 'RSA' && jwk.d === undefined && isKid(jwk.kid) && typeof jwk.n === 'string' &&
+    typeof jwk.e === 'string' &&
     (jwk.alg === undefined || jwk.alg === 'RS256') &&
     (jwk.use === undefined || jwk.use === 'sig') &&
     (jwk.key_ops === undefined || (Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')))

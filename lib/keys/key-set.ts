@@ -8,14 +8,16 @@ import type { MaybePromise } from '../util/maybe-promise.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
 /** How long keys are trusted and how often they are fetched. All in milliseconds. */
-export interface CfAccessKeysOptions {
+export interface KeyTimes {
   /** Keys older than this are refreshed in the background (stale-while-revalidate). */
   readonly maxAge: number
   /** Keys older than this are no longer trusted. */
   readonly maxStale: number
-  /** The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried. */
+  /**
+   * The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried.
+   */
   readonly cooldown: number
-  /** How long one answer may take, its body included. */
+  /** How long one answer can take, its body included. */
   readonly timeout: number
 }
 
@@ -23,7 +25,7 @@ export interface CfAccessKeysOptions {
 export interface KeySource {
   readonly url: string
   readonly fetch: CfAccessFetch
-  readonly times: CfAccessKeysOptions
+  readonly times: KeyTimes
 }
 
 /** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
@@ -40,14 +42,14 @@ export interface CfAccessKeyStatus {
   readonly lastFailure: {
     /** Milliseconds since the Unix epoch. */
     readonly at: number
-    /** In words for an operator. */
+    /** For an operator. */
     readonly reason: string
   } | null
   /** While the endpoint fails, when the next request that needs keys starts a fetch; `null` while it does not fail. */
   readonly nextTry: number | null
 }
 
-/** Told of each refresh. */
+/** Is called after each refresh that changes something. */
 export interface KeyObserver {
   /** The keys changed; also on the first fetch. */
   rotated (url: string, kids: readonly string[]): void
@@ -71,7 +73,7 @@ export class KeySet {
     this.source = source
   }
 
-  /** Changes when the keys do. What was verified under another version is to be verified again. */
+  /** Changes when the keys change. A token verified under another version must be verified again. */
   get version (): number {
     return this.#version
   }
@@ -92,7 +94,7 @@ export class KeySet {
     if (this.#age(now) >= this.source.times.maxAge) this.#refreshUnlessFailing(now)
   }
 
-  /** Gets the keys ready for {@link getKey}: at once when the key is there, else after a fetch that can bring it. */
+  /** Prepares {@link getKey}: synchronously when the key is at hand, else after a fetch that can bring it. */
   prepare (kid: string): MaybePromise<void> {
     const now = Date.now()
     this.refreshIfStale(now)
@@ -111,18 +113,13 @@ export class KeySet {
     throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
   }
 
-  /** Starts fetching the keys unless they are fresh, so that the first request need not. */
+  /** Starts fetching the keys unless they are fresh, so that the first request does not have to wait. */
   prefetch (): void {
     this.refreshIfStale(Date.now())
   }
 
-  /**
-   * The state of the keys. Starts a refresh when they are old: an application that takes no requests until it
-   * is ready would otherwise never fetch the keys it waits for.
-   */
   status (): CfAccessKeyStatus {
     const now = Date.now()
-    this.refreshIfStale(now)
     const age = this.#age(now)
     const { maxAge, maxStale } = this.source.times
     return {
@@ -139,7 +136,7 @@ export class KeySet {
     this.#observers.add(observer)
   }
 
-  /** Ends the observer's use of the keys. With the last one a fetch under way ends too. */
+  /** Ends an observer's use of the keys. The last one also ends a running fetch. */
   unsubscribe (observer: KeyObserver): boolean {
     this.#observers.delete(observer)
     if (this.#observers.size > 0) return false
@@ -152,7 +149,7 @@ export class KeySet {
     if (this.isUsable(Date.now()) && !this.#keys.has(kid)) await this.#refreshForUnknownKid()
   }
 
-  /** One refresh a cooldown for all unknown kids, and where the endpoint fails, a retry once its backoff is over. */
+  /** At most one refresh in each cooldown for all unknown kids; while the endpoint fails, a retry after its backoff. */
   async #refreshForUnknownKid (): Promise<void> {
     const now = Date.now()
     if (this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown) {
@@ -162,7 +159,7 @@ export class KeySet {
     await this.#refreshing
   }
 
-  /** The distance from the last success, in milliseconds, so that a clock set back cannot make keys young for ever. */
+  /** Milliseconds since the last success, as a distance: a clock that is set back must not keep keys fresh for ever. */
   #age (now: number): number {
     return Math.abs(now - this.#succeededAt)
   }
@@ -177,7 +174,11 @@ export class KeySet {
     const since = performance.now()
     const version = this.#version
     try {
-      const answer = await fetchBounded(url, { accept: 'application/json' }, { fetch, timeout: times.timeout, signal: this.#closing.signal })
+      const answer = await fetchBounded(url, { accept: 'application/json' }, {
+        fetch,
+        timeout: times.timeout,
+        signal: this.#closing.signal
+      })
       if (answer.status !== 200) throw new Error(`the answer's status is ${answer.status}`)
       this.#accept(await readKeys(answer.text))
     } catch (error) {

@@ -1,14 +1,14 @@
-/** When two texts are the same, and when it cannot be told whether they are. */
+/** Compares texts: whether they are equal, or only so similar that it is not certain. */
 import { domainToUnicode } from 'node:url'
 
-/** Values of a rule, ready to be compared with. */
+/** The values of a rule, prepared for comparison. */
 export class TextSet {
   readonly #exact: ReadonlySet<string>
   readonly #skeletons: ReadonlySet<string>
 
   /**
-   * @param exact what is equal
-   * @param similar what only cannot be told apart
+   * @param exact keys of equal values
+   * @param similar keys of values that cannot be told apart reliably
    */
   constructor (exact: readonly string[], similar: readonly string[] = []) {
     this.#exact = new Set(exact.map(foldAsciiCase))
@@ -16,8 +16,8 @@ export class TextSet {
   }
 
   /**
-   * `true` for a value that differs in nothing but the case of ASCII letters; `undefined` for one that differs
-   * only by how the same text can be written: systems disagree on whether such addresses or names are one.
+   * `true` for a value that is equal, ignoring ASCII case. `undefined` for one that is another spelling of the same
+   * text: systems disagree on whether such addresses or names are equal.
    */
   has (value: string): boolean | undefined {
     const folded = foldAsciiCase(value)
@@ -26,7 +26,7 @@ export class TextSet {
   }
 }
 
-/** ASCII alone: Unicode folds letters of other scripts into ours. */
+/** Only ASCII: Unicode case folding turns some letters of other scripts into ASCII letters. */
 function foldAsciiCase (text: string): string {
   return /[A-Z]/.test(text) ? text.replace(/[A-Z]/g, letter => letter.toLowerCase()) : text
 }
@@ -41,12 +41,12 @@ export function skeletonOf (text: string): string {
   return fold(fold(text).replace(/xn--[a-z0-9-]+/g, label => domainToUnicode(label) || label)).replace(/\.+$/, '')
 }
 
-/** Whether nothing but ASCII case can differ: the fast path of nearly every request. */
+/** Whether only ASCII case can differ: the fast path of nearly every request. */
 function isPlain (text: string): boolean {
   return !/[^ -~]|[xX][nN]--|\.$/.test(text)
 }
 
-/** Case is folded by way of both cases: "ẞ" and "ß" meet in "SS", and a dotted "İ" leaves its dot behind. */
+/** Folds case by way of both cases: "ẞ" and "ß" both become "SS", and a dotted "İ" loses its dot. */
 function fold (text: string): string {
   return text.normalize('NFKC').replace(/\p{Default_Ignorable_Code_Point}/gu, '')
     .toLowerCase().toUpperCase().toLowerCase().replaceAll('i\u0307', 'i')

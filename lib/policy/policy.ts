@@ -1,35 +1,38 @@
-/** Policies, compiled once: include, require, exclude; or a predicate. */
+/** Compiles policies: include, require and exclude, or a function. */
 import type { FastifyRequest } from 'fastify'
 import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '../errors.js'
 import type { CfAccessDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { attempt, type MaybePromise } from '../util/maybe-promise.js'
 import { readMembers } from '../util/option-readers.js'
-import { NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector } from './selectors.js'
+import {
+  NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors,
+  type CompiledSelector
+} from './selectors.js'
 
 /**
- * Who is allowed, by one or more of these. Without `include` every verified user, service and certificate is.
+ * Who is allowed, by one or more of these rules. Without `include` every verified identity is.
  * @see Cloudflare docs: Access policies, rule types
  */
 export type CfAccessRules = AtLeastOne<{
-  /** One matching selector suffices. */
+  /** At least one selector must match. */
   readonly include: CfAccessSelectors
   /** Every selector must match. */
   readonly require: CfAccessSelectors
-  /** No selector may match. One that cannot be answered for this identity denies too. */
+  /** No selector must match. A selector that has no certain answer for this identity denies too. */
   readonly exclude: CfAccessSelectors
 }>
 
 /**
- * Allows by returning `true`, or a promise of it, and by nothing else. What it throws ends the request with 500,
- * except a failure of `details()`, which ends it with that error's own status.
+ * Allows by returning `true` or a promise of `true`; any other value denies. An error that it throws ends the request
+ * with 500, except a failure of `details()`, which keeps its own status.
  */
 export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyRequest) => boolean | Promise<boolean>
 
 /** The policy of a registration, a route or `guard()`: rules, or a function. */
 export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
 
-/** Names the rule that denies; `null` allows. */
+/** Returns the rule that denies, or `null` to allow. */
 export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => MaybePromise<string | null>
 
 /** The rule that denies, `null` when none does, or `NEEDS_DETAILS` when that depends on the details. */
@@ -44,8 +47,8 @@ const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) =>
 
 /**
  * Compiles a policy.
- * @param name what the policy is called where it was written, for the error
- * @throws {OptionsInvalidError} for anything that is not a policy: nothing is ever taken for "allow all".
+ * @param name where the policy was written, for the error
+ * @throws {OptionsInvalidError} for anything that is not a policy: no other value means "allow all".
  */
 export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
   if (typeof policy === 'function') return compilePredicate(policy as CfAccessPredicate)
@@ -58,7 +61,7 @@ export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
   }
 }
 
-/** Asks Access only where nothing else decides. */
+/** Asks Access only if no other selector decides. */
 async function evaluateWithDetails (rules: readonly Rule[], identity: CfAccessIdentity): Promise<string | null> {
   return evaluate(rules, identity, await identity.details()) as string | null
 }
@@ -89,7 +92,7 @@ function requireAll (selectors: readonly CompiledSelector[]): Rule {
   return denyUnless(selectors, 'require', true)
 }
 
-/** A selector that cannot be answered does not say `false`, and so denies. */
+/** A selector without a certain answer is not `false`, so it denies. */
 function excludeAny (selectors: readonly CompiledSelector[]): Rule {
   return denyUnless(selectors, 'exclude', false)
 }

@@ -1,37 +1,38 @@
-/** What a policy may ask of an identity, in Cloudflare's own words. */
+/** The selectors of policies, in Cloudflare's words. */
 import { OptionsInvalidError } from '../errors.js'
 import type { CfAccessDetails, CfAccessGroup, CfAccessUserDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { isObject } from '../util/is-object.js'
-import { describe, readMembers } from '../util/option-readers.js'
+import { describe } from '../util/option-errors.js'
+import { readMembers } from '../util/option-readers.js'
 import { skeletonOf, TextSet } from './comparable.js'
 
 type OneOrMore<Value> = Value | readonly Value[]
 
-// Written as the members one may leave out, a type would also take an object that has none of them.
+// With only optional members, the type would also accept an object without any of them.
 export type AtLeastOne<Members> = { [Name in keyof Members]: Pick<Members, Name> & Partial<Members> }[keyof Members]
 
-// The others exist as `never`, since TypeScript lets an object literal have the members of all parts of a union.
+// The other members are `never`: TypeScript lets an object literal have the members of all parts of a union.
 type ExactlyOne<Members> = {
   [Name in keyof Members]: Pick<Members, Name> & { readonly [Other in Exclude<keyof Members, Name>]?: never }
 }[keyof Members]
 
-/** A group by one of its members alone. */
+/** A group by exactly one of its members. */
 export type CfAccessGroupSelector = ExactlyOne<{
   /** Its ID at the identity provider. */
   readonly id: string
-  /** Its name there. */
+  /** Its name at the identity provider. */
   readonly name: string
-  /** Its e-mail address there. */
+  /** Its e-mail address at the identity provider. */
   readonly email: string
 }>
 
 /**
- * What an identity may be asked for, one or more of these. A list matches when any one of its values
- * does. Text is compared whole, ignoring the case of ASCII letters except in claims; no value is a pattern.
+ * One or more selectors. A list matches if any of its values matches. Text is compared as a whole; except for `claim`,
+ * ASCII case is ignored. No value is a pattern.
  *
- * A value that differs from the rule's only by Unicode case or normalization, punycode or a trailing dot cannot be
- * told apart reliably: `include` and `require` do not match it, and `exclude` denies.
+ * A value that differs from the rule's only by Unicode case, normalization, punycode or a trailing dot has no certain
+ * answer: `include` and `require` do not match it, and `exclude` denies.
  * @see Cloudflare docs: Access policies, selectors
  */
 export type CfAccessSelectors = AtLeastOne<{
@@ -40,45 +41,45 @@ export type CfAccessSelectors = AtLeastOne<{
   /** Domains of users' e-mail addresses: a subdomain is another domain. */
   readonly emailDomain: OneOrMore<string>
   /**
-   * Groups of users at their identity provider. Asks `details()`. Text that contains `@` is a group's e-mail address;
+   * Groups of users at their identity provider. Calls `details()`. Text that contains `@` is a group's e-mail address;
    * a UUID, or 20 or more ASCII letters and digits of both kinds (such as Okta's `00g…`), is an ID; any other text is
    * an ID or a name. `{ id }`, `{ name }` and `{ email }` say which. Where the text equals another member of a group,
    * such as a name made to look like an ID, `include` and `require` do not match, and `exclude` denies. Of a group
-   * that the identity provider tells as plain text, the text is the name.
+   * that the identity provider sends as plain text, the text is the name.
    */
   readonly group: OneOrMore<string | CfAccessGroupSelector>
   /** Client IDs of service tokens; `true` for any service token. */
   readonly serviceToken: true | OneOrMore<string>
   /**
    * Common names of client certificates; `true` for any certificate. A certificate's name can be a wildcard such as
-   * `*.example.com`: it matches that very name, and `exclude` denies the names it covers too.
+   * `*.example.com`: it matches exactly that name, and `exclude` also denies the names that it covers.
    */
   readonly commonName: true | OneOrMore<string>
-  /** Two-letter ISO 3166 codes. Access names a country for users alone. */
+  /** Two-letter ISO 3166 codes. Access sends a country for users only. */
   readonly country: OneOrMore<string>
-  /** Identity providers of users, each by its ID in the account or its kind, such as `azureAD`. Asks `details()`. */
+  /** Identity providers of users, each by its ID in the account or its kind, such as `azureAD`. Calls `details()`. */
   readonly identityProvider: OneOrMore<string>
-  /** How users proved who they are, such as `mfa` (RFC 8176). Asks `details()`. */
+  /** How users authenticated, such as `mfa` (RFC 8176). Calls `details()`. */
   readonly authMethod: OneOrMore<string>
   /**
-   * Claims of the token, each by its name and the values it may have, compared strictly. A dot goes
-   * one level down: `{ 'custom.department': ['finance', 'legal'] }`. A list in the token matches when
-   * any one of its members does. `null`, objects, and lists that hold `null`, objects or lists match nothing, and
-   * `exclude` denies them, as it does a value that is written differently (`Finance`, `"7"` for `7`).
+   * Claims of the token, each by its name and its accepted values, compared strictly. A dot goes one level down:
+   * `{ 'custom.department': ['finance', 'legal'] }`. A list in the token matches if any of its members matches.
+   * `null`, objects, and lists that contain `null`, objects or lists match nothing, and `exclude` denies them. It also
+   * denies a value that is only written differently (`Finance`, `"7"` for `7`).
    */
   readonly claim: Readonly<Record<string, OneOrMore<string | number | boolean>>>
 }>
 
-/** Only the identity's details can tell. */
+/** The answer of a selector that needs the identity's details. */
 export const NEEDS_DETAILS = Symbol('ask')
 
-/** `undefined`: cannot be answered for this identity. */
+/** `undefined`: no certain answer for this identity. */
 export type Match = boolean | undefined | typeof NEEDS_DETAILS
 
 export interface CompiledSelector {
-  /** As the log names it. */
+  /** Its name in the log. */
   readonly name: string
-  /** @param details `null` when they have not been asked for */
+  /** @param details `null` before they are fetched */
   readonly match: (identity: CfAccessIdentity, details: CfAccessDetails | null) => Match
 }
 
@@ -86,11 +87,11 @@ type Matcher = CompiledSelector['match']
 
 interface Selector {
   readonly takes: string
-  /** `null` for a value that the selector does not take. */
+  /** `null` for a value that is invalid for the selector. */
   readonly compile: (value: unknown) => Matcher | null
 }
 
-// No value is a pattern, so a `*` is a mistake: as text it would match nothing, and an `exclude` would admit all.
+// No value is a pattern, so a `*` is a mistake: as text it would match nothing, and an `exclude` would deny nothing.
 const TEXT = /^[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
 const EMAIL = /^[^\s@*]+@[^\s@*]+$/
 // A wildcard certificate has it in front (RFC 6125, section 6.4.3).
@@ -98,12 +99,15 @@ const COMMON_NAME = /^(?:\*\.)?[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
 
 const SELECTORS: Readonly<Record<string, Selector>> = {
   email: {
-    takes: 'an e-mail address, a list of them, or true for any user, and no patterns: for a whole domain use emailDomain',
-    compile: textSelector(EMAIL, (identity, values) => identity.kind === 'user' && values.has(identity.email), identity => identity.kind === 'user')
+    takes: 'an e-mail address, a list of them, or true for any user, and no patterns: ' +
+      'for a whole domain use emailDomain',
+    compile: textSelector(EMAIL, (identity, values) => identity.kind === 'user' && values.has(identity.email),
+      identity => identity.kind === 'user')
   },
   emailDomain: {
     takes: 'a domain such as "acme.com", without the "@", or a list of them, and no patterns',
-    compile: textSelector(/^[^\s@*]+$/, (identity, values) => identity.kind === 'user' && hasDomain(values, identity.email))
+    compile: textSelector(/^[^\s@*]+$/,
+      (identity, values) => identity.kind === 'user' && hasDomain(values, identity.email))
   },
   group: {
     takes: 'a group\'s ID, name or e-mail address, { id }, { name } or { email }, or a list of them, and no patterns',
@@ -111,23 +115,28 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
   },
   serviceToken: {
     takes: 'a client ID, which ends in ".access", a list of them, or true for any service token, and no patterns',
-    compile: textSelector(/^[^\s*]+\.access$/, (identity, values) => identity.kind === 'service' && values.has(identity.clientId),
+    compile: textSelector(/^[^\s*]+\.access$/,
+      (identity, values) => identity.kind === 'service' && values.has(identity.clientId),
       identity => identity.kind === 'service')
   },
   commonName: {
-    takes: 'a certificate\'s common name, a list of them, or true for any certificate, and no patterns: "*" only as the first label of a wildcard certificate\'s name',
-    compile: textSelector(COMMON_NAME, (identity, values) => identity.kind === 'certificate' && hasCommonName(values, identity.commonName),
+    takes: 'a certificate\'s common name, a list of them, or true for any certificate, and no patterns: ' +
+      '"*" only as the first label of a wildcard certificate\'s name',
+    compile: textSelector(COMMON_NAME,
+      (identity, values) => identity.kind === 'certificate' && hasCommonName(values, identity.commonName),
       identity => identity.kind === 'certificate')
   },
   country: {
     takes: 'a two-letter country code, or a list of them, and no patterns',
-    compile: textSelector(/^[a-z]{2}$/i, (identity, values) => identity.kind === 'user' && identity.country !== undefined
-      ? values.has(identity.country)
-      : undefined)
+    compile: textSelector(/^[a-z]{2}$/i,
+      (identity, values) => identity.kind === 'user' && identity.country !== undefined
+        ? values.has(identity.country)
+        : undefined)
   },
   identityProvider: {
     takes: 'an identity provider\'s ID or kind, or a list of them, and no patterns',
-    compile: textSelector(TEXT, askingUsers(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
+    compile: textSelector(TEXT,
+      askingUsers(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
   },
   authMethod: {
     takes: 'an authentication method such as "mfa", or a list of them, and no patterns',
@@ -136,11 +145,12 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
 }
 
 /**
- * @param name what the selectors are called where they were written, for the error
- * @throws {OptionsInvalidError} for anything that is no selector
+ * @param name where the selectors were written, for the error
+ * @throws {OptionsInvalidError} for anything that is not a selector
  */
 export function compileSelectors (selectors: unknown, name: string): CompiledSelector[] {
-  const members = readMembers(selectors, name, [...Object.keys(SELECTORS), 'claim'], 'selectors such as { email: "a@acme.com" }')
+  const members = readMembers(selectors, name, [...Object.keys(SELECTORS), 'claim'],
+    'selectors such as { email: "a@acme.com" }')
   return [...members].flatMap(([selector, value]) => selector === 'claim'
     ? compileClaims(value, `${name}.claim`)
     : [{ name: selector, match: compileSelector(SELECTORS[selector]!, value, `${name}.${selector}`) }])
@@ -154,9 +164,10 @@ function rejectValue (name: string, value: unknown, takes: string): never {
   throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
 }
 
-/** @param any what `true` asks, where it is taken */
+/** @param any the question that `true` stands for, where it is valid */
 function textSelector (
-  form: RegExp, match: (identity: CfAccessIdentity, values: TextSet, details: CfAccessDetails | null) => Match, any: Matcher | null = null
+  form: RegExp, match: (identity: CfAccessIdentity, values: TextSet, details: CfAccessDetails |
+    null) => Match, any: Matcher | null = null
 ): Selector['compile'] {
   return value => {
     if (value === true) return any
@@ -167,7 +178,7 @@ function textSelector (
   }
 }
 
-/** A value or a list of them, each read; `null` where one of them cannot be, or there is none. */
+/** Reads one value or a list of values; `null` if one is invalid or the list is empty. */
 function readList<Item> (value: unknown, read: (item: unknown) => Item | null): Item[] | null {
   const items = (Array.isArray(value) ? [...value] : [value]).map(read)
   return items.length > 0 && items.every(item => item !== null) ? items : null
@@ -177,25 +188,27 @@ function isText (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
 }
 
-/** Each claim is a selector of its own, so that `require` means all of them and `include` any one. */
+/** Each claim is a selector, so that `require` means all of them and `include` any of them. */
 function compileClaims (claims: unknown, name: string): CompiledSelector[] {
-  return [...readMembers(claims, name, null, 'claims and their values such as { "custom.department": "finance" }')].map(([path, value]) => {
-    const values = readList(value, item => isScalar(item) ? item : null) ??
+  return [...readMembers(claims, name, null, 'claims and their values such as { "custom.department": "finance" }')].map(
+    ([path, value]) => {
+      const values = readList(value, item => isScalar(item) ? item : null) ??
       rejectValue(`${name}["${path}"]`, value, 'text, a number, true, false or a list of them')
-    const skeletons = new Set(values.map(item => skeletonOf(String(item))))
-    warnOfGroups(path)
-    return { name: `claim.${path}`, match: ({ claims }) => matchClaim(claimAt(claims, path), values, skeletons) }
-  })
+      const skeletons = new Set(values.map(item => skeletonOf(String(item))))
+      warnOfGroups(path)
+      return { name: `claim.${path}`, match: ({ claims }) => matchClaim(claimAt(claims, path), values, skeletons) }
+    })
 }
 
 function warnOfGroups (path: string): void {
   if (!/^custom\.groups(?:\.|$)/.test(path)) return
   process.emitWarning(
-    'Access leaves custom.groups out of a user\'s token when it grows large, so the claim cannot tell who is in no group. Use the selector "group".',
+    'Access leaves custom.groups out of a large token, so a missing claim does not mean that a user is in no group; ' +
+    'use the selector "group".',
     { type: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM' })
 }
 
-/** A list that holds anything but scalars cannot be answered as a whole: what else it says is not known. */
+/** A list with anything other than scalars has no certain answer, not even for its scalars. */
 function matchClaim (claim: unknown, values: readonly Scalar[], skeletons: ReadonlySet<string>): boolean | undefined {
   const members: readonly unknown[] = Array.isArray(claim) ? claim : [claim]
   if (!members.every(isScalar)) return undefined
@@ -203,7 +216,7 @@ function matchClaim (claim: unknown, values: readonly Scalar[], skeletons: Reado
   return members.some(member => skeletons.has(skeletonOf(String(member)))) ? undefined : false
 }
 
-/** Own members only. A whole name wins over a path, since names such as URLs have dots of their own. */
+/** Own members only. A whole name has precedence over a path, since names such as URLs contain dots. */
 function claimAt (owner: unknown, path: string): unknown {
   if (!isObject(owner)) return undefined
   if (Object.hasOwn(owner, path)) return owner[path]
@@ -218,7 +231,7 @@ function isScalar (value: unknown): value is Scalar {
   return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
 }
 
-/** A selector that only Access can answer, and only of users. */
+/** A selector that only Access can answer, and only for users. */
 function askingUsers<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
   return (identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match => {
     if (identity.kind !== 'user') return false
@@ -229,13 +242,13 @@ function askingUsers<Values> (match: (details: CfAccessUserDetails, values: Valu
 const GROUP_MEMBERS = ['id', 'name', 'email'] as const
 type GroupMember = typeof GROUP_MEMBERS[number]
 
-/** What a rule asks of each member of a group. */
+/** What a rule compares with each member of a group. */
 type GroupValues = Readonly<Record<GroupMember, TextSet>>
 
 interface GroupValue {
   readonly text: string
   readonly members: readonly GroupMember[]
-  /** The rule says which member it means. */
+  /** Whether the rule names the member that it means. */
   readonly isExplicit: boolean
 }
 
@@ -245,17 +258,21 @@ const GROUP_ID = /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=.*[0-9])(?=
 function compileGroups (value: unknown): Matcher | null {
   const groups = readList(value, readGroup)
   if (groups === null) return null
-  // A user who can name a group must not enter another by naming it like that one's ID, or escape an exclusion.
+  // A user who can name a group must not get into another group, or out of an exclusion, by naming it like that one's
+  // ID.
   const similar = groups.filter(({ isExplicit }) => !isExplicit).map(({ text }) => text)
   const among = (member: GroupMember): TextSet =>
     new TextSet(groups.filter(({ members }) => members.includes(member)).map(({ text }) => text), similar)
   const values: GroupValues = { id: among('id'), name: among('name'), email: among('email') }
-  const match = askingUsers(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
+  const match =
+    askingUsers(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
   return (identity, details) => match(identity, values, details)
 }
 
 function readGroup (value: unknown): GroupValue | null {
-  if (typeof value === 'string') return isText(value, TEXT) ? { text: value, members: membersOf(value), isExplicit: false } : null
+  if (typeof value === 'string') {
+    return isText(value, TEXT) ? { text: value, members: membersOf(value), isExplicit: false } : null
+  }
   if (!isObject(value)) return null
   const [[name, text] = [], ...others] = Object.entries(value)
   const member = GROUP_MEMBERS.find(known => known === name)
@@ -281,14 +298,17 @@ function matchAny (matches: ReadonlyArray<boolean | undefined>): boolean | undef
   return matches.includes(undefined) ? undefined : false
 }
 
-/** An address with another "@" in it, in whatever form Unicode has one, names no domain that could be relied on. */
+/** The domain of an address with a second "@", also one of Unicode's other forms, is not reliable. */
 function hasDomain (values: TextSet, email: string): boolean | undefined {
   const at = email.indexOf('@')
   const domain = email.slice(at + 1)
   return at === -1 || /[@\uFE6B\uFF20]/.test(domain) ? undefined : values.has(domain)
 }
 
-/** Whether a rule's wildcard means the certificate of that name, or all that it covers, cannot be told. */
+/**
+ * A rule's wildcard can mean the certificate of that name, or all that it covers: for the latter there is no certain
+ * answer.
+ */
 function hasCommonName (values: TextSet, name: string): boolean | undefined {
   const match = values.has(name)
   if (match !== false) return match

@@ -1,4 +1,4 @@
-/** The questions a team answers, each in its own words and with any fault it is told to have. */
+/** The endpoints of a team: its keys and get-identity, each with any fault. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { faults, type FaultyAnswer } from './faults.js'
@@ -6,13 +6,15 @@ import { getIdentityResponse } from './get-identity.js'
 import { readOwnToken, type Issuer } from './issuer.js'
 import type { Claims } from './tokens.js'
 
-/** A fault by name, or an answer of your own. */
+/** A fault by name, or a function that answers. */
 export type Outage = keyof typeof faults | FaultyAnswer
 
-/** What a team answers: its keys, and who a token speaks of. */
+/** An endpoint: the published keys, or the identity of a token. */
 export type Endpoint = 'certs' | 'get-identity'
 
-/** What get-identity tells beside its defaults about the bearer of a token; `null` when the session has ended. */
+/**
+ * The members of the get-identity response of a token that differ from the defaults; `null` when its session has ended.
+ */
 export type IdentityLookup = (token: string, claims: Claims) => Claims | null
 
 const COOKIE = new RegExp(`(?:^|; )${TOKEN_COOKIE}=([^;]*)`)
@@ -22,9 +24,9 @@ export class Endpoints {
   readonly #lookUp: IdentityLookup
   readonly #faults = new Map<Endpoint, FaultyAnswer>()
 
-  constructor (issuer: Issuer, knowledge: IdentityLookup) {
+  constructor (issuer: Issuer, lookUp: IdentityLookup) {
     this.#issuer = issuer
-    this.#lookUp = knowledge
+    this.#lookUp = lookUp
   }
 
   outage (outage: Outage | null, at?: Endpoint): void {
@@ -35,7 +37,9 @@ export class Endpoints {
   }
 
   answer (endpoint: Endpoint, request: IncomingMessage, response: ServerResponse): void {
-    const { status, body } = endpoint === 'certs' ? { status: 200, body: this.#issuer.certs } : this.#identify(request.headers.cookie)
+    const { status, body } = endpoint === 'certs'
+      ? { status: 200, body: this.#issuer.certs }
+      : this.#identify(request.headers.cookie)
     const text = JSON.stringify(body)
     const fault = this.#faults.get(endpoint)
     if (fault !== undefined) return fault(request, response, text)

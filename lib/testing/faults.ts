@@ -29,9 +29,13 @@ export const faults = {
   /** Status 500. */
   error: (_request, response) => { response.writeHead(500).end('{}') },
   /** Status 404 and a page, as for a team that does not exist. */
-  unknown: (_request, response) => { response.writeHead(404, { 'content-type': 'text/html' }).end('<!doctype html><p>Unable to find your Access team') },
+  unknown: (_request, response) => {
+    response.writeHead(404, { 'content-type': 'text/html' }).end('<!doctype html><p>Unable to find your Access team')
+  },
   /** Status 200 and a page. */
-  html: (_request, response) => { response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><p>Sign in') },
+  html: (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><p>Sign in')
+  },
   /** Half an answer, and the connection is closed. */
   truncated: (_request, response, body) => {
     response.writeHead(200, { 'content-length': body.length })

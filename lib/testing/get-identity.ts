@@ -1,7 +1,7 @@
-/** What a team answers when it is asked about a token, as Cloudflare documents it. */
+/** The response of get-identity, as Cloudflare documents it. */
 import type { Claims } from './tokens.js'
 
-/** The answer about whoever the claims speak of. */
+/** The response for a token with these claims. */
 export function getIdentityResponse (claims: Claims): Claims {
   return claims['sub'] === '' ? machineOf(claims) : userOf(claims)
 }

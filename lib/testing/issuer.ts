@@ -3,11 +3,12 @@ import { createPublicKey, verify } from 'node:crypto'
 import type { SigningKeys } from './keys.js'
 import {
   matchClaims, metaClaims, orgClaims, serviceClaims, signToken, userClaims,
-  type CertificateTokenOptions, type Claims, type Json, type ServiceTokenOptions, type TokenOptions, type UserTokenOptions
+  type CertificateTokenOptions, type Claims, type Json, type ServiceTokenOptions, type TokenOptions,
+  type UserTokenOptions
 } from './tokens.js'
 
 export class Issuer {
-  /** The team's address, which is the issuer its tokens name. */
+  /** The team's address, which is the `iss` of its tokens. */
   readonly domain: string
   readonly #keys: SigningKeys
 
@@ -16,52 +17,54 @@ export class Issuer {
     this.#keys = keys
   }
 
-  /** A token as a user brings it after logging in. */
+  /** A token as a user sends it after logging in. */
   userToken (options: UserTokenOptions): string {
     return this.sign(userClaims(this.domain, options), options.header)
   }
 
-  /** A token as a service token's holder brings it. */
+  /** A token as the holder of a service token sends it. */
   serviceToken (options: ServiceTokenOptions): string {
     return this.sign(serviceClaims(this.domain, options), options.header)
   }
 
-  /** A token as a client with an mTLS certificate brings it. */
+  /** A token as a client with an mTLS certificate sends it. */
   certificateToken ({ commonName, ...options }: CertificateTokenOptions): string {
     return this.serviceToken({ ...options, clientId: commonName })
   }
 
-  /** Not a login: the `meta` token of a login redirect, which anybody can have. */
+  /** Must be rejected: the `meta` token of a login redirect, which anyone can fetch. */
   metaToken (options: TokenOptions): string {
     return this.sign(metaClaims(this.domain, options), options.header)
   }
 
-  /** Not a login: the `match` token of Access's metadata header, which anybody can have. */
+  /** Must be rejected: the `match` token of Access's metadata header, which anyone can fetch. */
   matchToken (options: TokenOptions): string {
     return this.sign(matchClaims(this.domain, options), options.header)
   }
 
-  /** Not a login here: a user's session with the team's own domain. */
+  /** Must be rejected: a user's session with the team's own domain. */
   orgToken (options: UserTokenOptions): string {
     return this.sign(orgClaims(this.domain, options), options.header)
   }
 
   /**
-   * Signs whatever it is given.
-   * @param payload claims, or the very text of the payload
+   * Signs any payload, also a malformed one.
+   * @param payload claims, or the exact text of the payload
    * @param header parameters to add, to replace, or to leave out by `undefined`
    * @param which the key to sign with; `current` by default
    */
-  sign (payload: Json, header: Readonly<Record<string, unknown>> = {}, which: 'current' | 'previous' = 'current'): string {
-    return signToken(payload, header, this.#keys.both[which === 'current' ? 0 : 1])
+  sign (
+    payload: Json, header: Readonly<Record<string, unknown>> = {}, which: 'current' | 'previous' = 'current'
+  ): string {
+    return signToken(payload, header, this.#keys[which])
   }
 
   /** The JWK Set it publishes. */
   get certs (): Readonly<Record<'keys', ReadonlyArray<Readonly<Record<string, unknown>>>>> {
-    return { keys: this.#keys.both.map(({ jwk }) => jwk) }
+    return { keys: [this.#keys.current.jwk, this.#keys.previous.jwk] }
   }
 
-  /** Makes a new current key. The current one becomes the previous, and the previous is published no longer. */
+  /** Makes a new current key. The current one becomes the previous one, and the previous one is no longer published. */
   async rotateKeys (): Promise<void> {
     await this.#keys.rotate()
   }
@@ -71,13 +74,14 @@ export class Issuer {
 export function readOwnToken (token: string, keys: ReadonlyArray<Readonly<Record<string, unknown>>>): Claims | null {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const isOwn = keys.some(key =>
-    verify('sha256', Buffer.from(`${header}.${payload}`), createPublicKey({ key, format: 'jwk' }), Buffer.from(signature, 'base64url')))
+    verify('sha256', Buffer.from(`${header}.${payload}`), createPublicKey({ key, format: 'jwk' }),
+      Buffer.from(signature, 'base64url')))
   if (!isOwn) return null
   const claims = readClaims(payload)
   return typeof claims?.['exp'] === 'number' && claims['exp'] * 1000 > Date.now() ? claims : null
 }
 
-/** `null` for what {@link Issuer.sign} was given that no token holds. */
+/** `null` for a payload that is not JSON, which {@link Issuer.sign} can sign. */
 function readClaims (payload: string): Claims | null {
   try {
     return JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims | null

@@ -1,4 +1,4 @@
-/** Signing keys like a team's own. */
+/** Signing keys like those of a team. */
 import { createHash, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 
@@ -16,29 +16,37 @@ export async function createSigningKey (): Promise<SigningKey> {
   return signingKeyOf(privateKey)
 }
 
-/** A team's two keys: the one that signs, and the one before it, whose tokens are good still. */
+/** A team's two keys: the one that signs, and the one before it, whose tokens are still valid. */
 export class SigningKeys {
-  #pair: readonly [current: SigningKey, previous: SigningKey]
+  #current: SigningKey
+  #previous: SigningKey
 
   constructor (current: SigningKey, previous: SigningKey) {
-    this.#pair = [current, previous]
+    this.#current = current
+    this.#previous = previous
   }
 
   static async create (): Promise<SigningKeys> {
     return new SigningKeys(...await Promise.all([createSigningKey(), createSigningKey()]))
   }
 
-  get both (): readonly [current: SigningKey, previous: SigningKey] {
-    return this.#pair
+  get current (): SigningKey {
+    return this.#current
   }
 
-  /** A new one takes the current one's place, and that the previous one's. */
+  get previous (): SigningKey {
+    return this.#previous
+  }
+
+  /** Makes a new current key. The current one becomes the previous one. */
   async rotate (): Promise<void> {
-    this.#pair = [await createSigningKey(), this.#pair[0]]
+    const next = await createSigningKey()
+    this.#previous = this.#current
+    this.#current = next
   }
 }
 
-/** Access's own kids are the SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal. */
+/** As in Access, a kid is the SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal. */
 export function signingKeyOf (privateKey: KeyObject): SigningKey {
   const publicKey = createPublicKey(privateKey)
   const kid = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex')

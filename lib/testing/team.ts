@@ -10,7 +10,7 @@ import type { Claims, ServiceTokenOptions, TokenOptions, UserTokenOptions } from
 
 const ENDPOINTS = `${ACCESS_PATH}/`
 
-/** A question the team was asked. */
+/** A request that the team got. */
 export interface AccessTeamRequest {
   /** Such as `GET`. */
   readonly method: string
@@ -20,16 +20,19 @@ export interface AccessTeamRequest {
   readonly headers: IncomingMessage['headers']
 }
 
-/** A team with real keys and a real endpoint. The plugin needs no other setting for it than `teamDomain`. */
+/** A team with real keys and real endpoints. The plugin needs no other setting for it than `teamDomain`. */
 export class AccessTeam extends Issuer {
   /** Its address, `http://127.0.0.1:PORT`: the `teamDomain` to give the plugin, and the issuer of its tokens. */
   declare readonly domain: string
-  /** Everything it was asked so far, in order. */
+  /** Every request so far, in order. */
   readonly requests: AccessTeamRequest[] = []
 
   readonly #server: Server
-  readonly #endpoints = new Endpoints(this, token => this.#revoked.has(token) ? null : this.#identities.get(token) ?? {})
-  /** Of the tokens that were given an identity of their own. */
+  readonly #endpoints = new Endpoints(this, token => this.#revoked.has(token)
+    ? null
+    : this.#identities.get(token) ?? {})
+
+  /** The `identity` option of each token that was given one. */
   readonly #identities = new Map<string, Claims>()
   readonly #revoked = new Set<string>()
 
@@ -47,20 +50,20 @@ export class AccessTeam extends Issuer {
     return this.#remember(super.serviceToken(options), options)
   }
 
-  /** Ends a token's session: get-identity accepts it no longer, though its signature is good until its `exp`. */
+  /** Ends a token's session: get-identity no longer accepts the token, though it is valid until its `exp`. */
   revoke (token: string): void {
     this.#revoked.add(token)
   }
 
   /**
-   * Makes answers fail in this way, until `null` mends them.
-   * @param at which answers; by default all
+   * Makes endpoints fail in this way, until `null` restores them.
+   * @param at the endpoint; by default all
    */
   outage (outage: Outage | null, at?: Endpoint): void {
     this.#endpoints.outage(outage, at)
   }
 
-  /** Stops listening, whoever is connected. */
+  /** Stops listening and closes all connections. */
   async close (): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
@@ -69,7 +72,7 @@ export class AccessTeam extends Issuer {
   }
 
   #remember (token: string, { identity }: TokenOptions): string {
-    // A service's tokens of one second are the same token, so the last word on its identity counts.
+    // Two tokens that a service gets in one second are equal, so the later identity counts.
     if (identity === undefined) this.#identities.delete(token)
     else this.#identities.set(token, identity)
     return token
@@ -84,13 +87,13 @@ export class AccessTeam extends Issuer {
   }
 }
 
-/** Where a team stands. */
+/** The options of a team emulator. */
 export interface AccessTeamOptions {
-  /** Where to listen on 127.0.0.1. Default 0: wherever there is room. */
+  /** The port to listen on, on 127.0.0.1. Default 0: any free port. */
   readonly port?: number
 }
 
-/** Starts a team of its own, with two fresh RSA keys as a real one has. */
+/** Starts a team with two new RSA keys, as a real team has. */
 export async function createAccessTeam ({ port = 0 }: AccessTeamOptions = {}): Promise<AccessTeam> {
   const keys = await SigningKeys.create()
   const server = createServer()

@@ -1,30 +1,32 @@
-/** Tokens shaped like those Cloudflare Access sends: those that may pass, and those that must not. */
+/** Tokens like those of Cloudflare Access: those that are accepted, and those that must be rejected. */
 import { createHash, randomBytes, sign as signBytes } from 'node:crypto'
+import type { CfAccessDuration } from '../util/duration.js'
+import { duration } from '../util/option-readers.js'
 import type { SigningKey } from './keys.js'
 
 /** A JSON object. */
 export type Claims = Readonly<Record<string, unknown>>
 
-/** A JSON object, or the very text to send in its place. A member that is `undefined` is left out. */
+/** A JSON object, or the exact text to send instead. A member that is `undefined` is left out. */
 export type Json = Claims | string
 
-/** What any token can be told. */
+/** The options of any token. */
 export interface TokenOptions {
-  /** The AUD tag, or tags, it is for. */
+  /** The AUD tag, or tags. */
   readonly audience: string | readonly string[]
-  /** Seconds from now until its `exp`; negative for a token that has expired. Default 3,600. */
-  readonly expiresIn?: number
-  /** Seconds from now until its `iat`. Default 0, or an hour before an `exp` in the past. */
-  readonly issuedIn?: number
-  /** Claims to add, to replace, or to leave out by `undefined`. */
+  /** From now until its `exp`; negative, such as `'-1m'`, for a token that has expired. Default `'1h'`. */
+  readonly expiresIn?: CfAccessDuration
+  /** From now until its `iat`; negative for the past. Default `'0s'`, or an hour before an `exp` in the past. */
+  readonly issuedIn?: CfAccessDuration
+  /** Claims to add or replace; `undefined` leaves one out. */
   readonly claims?: Readonly<Record<string, unknown>>
-  /** Header parameters to add, to replace, or to leave out by `undefined`. */
+  /** Header parameters to add or replace; `undefined` leaves one out. */
   readonly header?: Readonly<Record<string, unknown>>
-  /** What get-identity tells beside, or in place of, its defaults: `groups`, `idp`, `amr`, `devicePosture` and so on. */
+  /** Members of the get-identity response to add or replace: `groups`, `idp`, `amr`, `devicePosture` and so on. */
   readonly identity?: Readonly<Record<string, unknown>>
 }
 
-/** A user's token. */
+/** The options of a user's token. */
 export interface UserTokenOptions extends TokenOptions {
   /** The user's address. */
   readonly email: string
@@ -32,21 +34,22 @@ export interface UserTokenOptions extends TokenOptions {
   readonly country?: string
 }
 
-/** A service's token. */
+/** The options of a service's token. */
 export interface ServiceTokenOptions extends TokenOptions {
   /** The client ID, which ends in `.access`. */
   readonly clientId: string
 }
 
-/** A certificate's token. */
+/** The options of a certificate's token. */
 export interface CertificateTokenOptions extends TokenOptions {
   /** The common name of the client's certificate. */
   readonly commonName: string
 }
 
-const HOUR = 3600
+const HOUR = 3_600_000
+const readOffset = duration({ min: '-3650d', max: '3650d' })
 
-/** Signs any payload under any header, however wrong. */
+/** Signs any payload with any header, also malformed ones. */
 export function signToken (payload: Json, header: Readonly<Record<string, unknown>>, key: SigningKey): string {
   const signed = `${encode({ alg: 'RS256', kid: key.kid, typ: 'JWT', ...header })}.${encode(payload)}`
   return `${signed}.${signBytes('sha256', Buffer.from(signed), key.privateKey).toString('base64url')}`
@@ -80,7 +83,7 @@ export function serviceClaims (issuer: string, { clientId, ...options }: Service
   }
 }
 
-/** What the login redirect carries in its address, for anybody to read. */
+/** The claims of the token in the URL of the login redirect, which anyone can read. */
 export function metaClaims (_issuer: string, { audience, ...options }: TokenOptions): Claims {
   const { iat } = timesOf(options)
   return {
@@ -99,7 +102,7 @@ export function metaClaims (_issuer: string, { audience, ...options }: TokenOpti
   }
 }
 
-/** What Access answers to anybody who asks which application a path belongs to. */
+/** The claims of the token with which Access tells any client which Access application a path belongs to. */
 export function matchClaims (issuer: string, { audience, ...options }: TokenOptions): Claims {
   return {
     type: 'match',
@@ -112,7 +115,7 @@ export function matchClaims (issuer: string, { audience, ...options }: TokenOpti
   }
 }
 
-/** The session a user has with the team's own domain. */
+/** The claims of a user's session with the team's own domain. */
 export function orgClaims (issuer: string, { email, ...options }: UserTokenOptions): Claims {
   const times = timesOf(options)
   return {
@@ -129,9 +132,16 @@ export function orgClaims (issuer: string, { email, ...options }: UserTokenOptio
   }
 }
 
-function timesOf ({ expiresIn = HOUR, issuedIn = Math.min(0, expiresIn - HOUR) }: Omit<TokenOptions, 'audience'>): { exp: number, iat: number } {
-  const now = Math.floor(Date.now() / 1000)
-  return { exp: now + expiresIn, iat: now + issuedIn }
+/** @throws {OptionsInvalidError} for what is not a duration */
+function timesOf ({ expiresIn = '1h', issuedIn }: Omit<TokenOptions, 'audience'>): { exp: number, iat: number } {
+  const untilEnd = readOffset(expiresIn, 'expiresIn')
+  const untilStart = issuedIn === undefined ? Math.min(0, untilEnd - HOUR) : readOffset(issuedIn, 'issuedIn')
+  return { exp: secondsIn(untilEnd), iat: secondsIn(untilStart) }
+}
+
+/** Seconds since the Unix epoch, so many milliseconds from now. */
+function secondsIn (milliseconds: number): number {
+  return Math.floor((Date.now() + milliseconds) / 1000)
 }
 
 /** A UUID that stays the same for one e-mail address, as Access's does. */

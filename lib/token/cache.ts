@@ -1,8 +1,8 @@
-/** Verified tokens remembered, so that a token costs one verification and then next to nothing. */
+/** The cache of verified tokens: each token is verified once, until it expires or the keys change. */
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { TokenMap } from '../util/token-map.js'
 
-/** What is remembered of a verified token. */
+/** A cache entry. */
 export interface CachedToken {
   readonly identity: CfAccessIdentity
   /** Milliseconds since the Unix epoch. */
@@ -13,10 +13,10 @@ export interface CachedToken {
   confirmedAt: number
 }
 
-// Access keeps its tokens under the 4 KB a cookie may have. A longer one is verified each time, which bounds the memory.
+// Access keeps its tokens under the 4 KB limit of a cookie. A longer one is verified each time, to bound the memory.
 const MAX_TOKEN_LENGTH = 4096
 
-/** Bounded, least recently used out first. */
+/** Bounded; the least recently used entry is evicted first. */
 export class TokenCache {
   readonly #entries: TokenMap<CachedToken>
 
@@ -25,7 +25,7 @@ export class TokenCache {
     this.#entries = new TokenMap(max)
   }
 
-  /** What this token was verified to, until it expires or the keys change. Then it is evicted, also for a clock set back. */
+  /** The entry of a token. Once it expires or the keys change it is evicted, even if the clock is set back later. */
   get (token: string, now: number, keysVersion: number): CachedToken | undefined {
     const entry = this.#entries.get(token)
     if (entry === undefined || (now < entry.expiresAt && entry.keysVersion === keysVersion)) return entry
@@ -33,13 +33,13 @@ export class TokenCache {
     return undefined
   }
 
-  /** @param token a flat string: one that was cut from a header would keep the whole header in memory */
+  /** @param token a flat string: a slice of a header would keep the whole header in memory */
   set (token: string, identity: CfAccessIdentity, expiresAt: number, keysVersion: number): void {
     if (token.length > MAX_TOKEN_LENGTH) return
     this.#entries.set(token, { identity, expiresAt, keysVersion, confirmedAt: -Infinity })
   }
 
-  /** Notes when Access confirmed a token, for as long as the token is remembered. */
+  /** Notes when Access last confirmed a token, for as long as the token is cached. */
   confirm (token: string, at: number): void {
     const entry = this.#entries.get(token)
     if (entry !== undefined) entry.confirmedAt = at

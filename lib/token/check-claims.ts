@@ -1,7 +1,7 @@
-/** The rules an application token's claims must meet. */
+/** Validates the claims of an application token. */
 import { TokenExpiredError, TokenInvalidError } from '../errors.js'
 
-/** What the claims are held against. */
+/** What the claims must match. */
 export interface ClaimRules {
   readonly issuer: string
   readonly audience: readonly string[]
@@ -17,12 +17,12 @@ type Claims = Readonly<Record<string, unknown>>
 type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf?: number }
 
 /**
- * Holds a payload against every rule. A team's key signs more than application tokens: `meta` and
- * `match` tokens carry the same AUD tag and anybody can fetch one, so each claim has to be there
- * and right, and none may count as right because it is absent.
+ * Validates a payload against every rule. A team's key signs more than application tokens: `meta` and `match` tokens
+ * carry the same AUD tag, and anyone can fetch one. So each claim must be present and right; an absent claim never
+ * counts as right.
  *
  * @param now milliseconds since the Unix epoch
- * @returns until when the token is good, in milliseconds since the Unix epoch, tolerance included
+ * @returns when the token expires, in milliseconds since the Unix epoch, tolerance included
  * @throws {TokenInvalidError | TokenExpiredError}
  * @see RFC 7519, section 4.1, and RFC 8725, section 3
  */
@@ -42,7 +42,7 @@ function matchesAudience (aud: unknown, audience: readonly string[]): boolean {
   return Array.isArray(aud) && aud.every(tag => typeof tag === 'string') && aud.some(tag => audience.includes(tag))
 }
 
-/** Safe integers only: JSON can spell times, such as `1e999`, that never pass. Access offers sessions that end as they begin. */
+/** Safe integers only: JSON can contain times that never pass, such as `1e999`. Access offers sessions of no length. */
 function hasTimes (claims: Claims): claims is Times {
   const { exp, iat, nbf } = claims
   return isTime(exp) && isTime(iat) && exp >= iat && (nbf === undefined || isTime(nbf))
@@ -56,7 +56,8 @@ function isActive (times: Times, latest: number): boolean {
   return times.iat <= latest && (times.nbf === undefined || times.nbf <= latest)
 }
 
-/** Until when a token of these times is good, in milliseconds since the Unix epoch, tolerance included. */
-export function expiryOf ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules): number {
+/** When a token with these times expires, in milliseconds since the Unix epoch, tolerance included. */
+export function expiryOf ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules
+): number {
   return (Math.min(exp, iat + maxTokenAge) + clockTolerance) * 1000
 }

@@ -1,9 +1,9 @@
-/** The token on a request: the header's, else each cookie's. */
+/** Extracts the tokens of a request: the header's, else each cookie's. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
 import type { CookieCodec, ParseCookie } from '../util/cookie-codec.js'
 
-/** The tokens a request brings, in the order they are to be tried. */
+/** The tokens of a request, in the order in which they are tried. */
 export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
 
 // A browser can have one for each path-scoped Access application. Bounded, to prevent denial of service.
@@ -12,8 +12,8 @@ const MAX_COOKIES = 4
 const NONE: readonly string[] = []
 
 /**
- * With a header there is no falling back to a cookie, whatever the header holds. One that came more
- * than once is joined by Node with a comma, and so is no token.
+ * A request with the header never falls back to a cookie, whatever the header contains. Node joins a repeated header
+ * with a comma, so it is not a token.
  */
 export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
   const header = headers[TOKEN_HEADER]
@@ -29,7 +29,7 @@ export function headerOrCookies ({ parseCookie }: CookieCodec): ReadTokens {
   }
 }
 
-/** Hands the parser one pair at a time, since it keeps only the first of a name. */
+/** Parses one pair at a time, since the parser keeps only the first cookie of a name. */
 function readCookies (header: string, parseCookie: ParseCookie): readonly string[] {
   const tokens: string[] = []
   let at = header.indexOf(TOKEN_COOKIE)

@@ -1,9 +1,9 @@
-/** A compact JWS taken apart, strictly (RFC 7515, section 7.1). Nothing here is verified yet. */
+/** Parses a compact JWS strictly (RFC 7515, section 7.1). Nothing here is verified yet. */
 import { TokenInvalidError } from '../errors.js'
 import { isObject } from '../util/is-object.js'
 import { isKid } from '../util/kid.js'
 
-/** What a token says of itself before its signature is checked. */
+/** A parsed token, before its signature is checked. */
 export interface UnverifiedJws {
   readonly kid: string
   readonly payload: Readonly<Record<string, unknown>>
@@ -12,33 +12,43 @@ export interface UnverifiedJws {
   readonly signature: Buffer
 }
 
-// Node rejects header blocks over 16 KiB by default, so no longer token can come with a request.
+// Node rejects header blocks over 16 KiB by default, so a request cannot contain a longer token.
 const MAX_LENGTH = 16_384
 
 const TYP = /^(?:application\/)?jwt$/i
 
-// Extensions that change how a token is to be read. Access uses none of them.
+// Extensions that change how a token is parsed. Access uses none of them.
 const FOREIGN_HEADERS = ['crit', 'b64', 'zip', 'cty']
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-// Tokens of one key have one header, to the letter, so the last that passed need not be read again.
-let passed = { header: '', kid: '' }
+/** Parses tokens. All tokens of one key have the same header, so the last valid one is not parsed again. */
+export class JwsParser {
+  #lastHeader = ''
+  #lastKid = ''
 
-/**
- * Reads a compact JWS that could be one of Access's: RS256, with a `kid`, its payload a JSON object.
- * @throws {TokenInvalidError} for anything else.
- */
-export function parseUnverifiedJws (token: string): UnverifiedJws {
-  if (token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
-  const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
-  if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
-  if (header !== passed.header) passed = { header, kid: readKid(readJsonObject(header)) }
-  return {
-    kid: passed.kid,
-    payload: readJsonObject(payload),
-    signed: token.slice(0, -signature.length - 1),
-    signature: decodeCanonical(signature)
+  /**
+   * Parses a compact JWS of the form that Access uses: RS256, with a `kid`, its payload a JSON object.
+   * @throws {TokenInvalidError} for anything else.
+   */
+  parse (token: string): UnverifiedJws {
+    if (token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
+    const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
+    if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
+    return {
+      kid: this.#readKid(header),
+      payload: readJsonObject(payload),
+      signed: token.slice(0, -signature.length - 1),
+      signature: decodeCanonical(signature)
+    }
+  }
+
+  #readKid (header: string): string {
+    if (header !== this.#lastHeader) {
+      this.#lastKid = readKid(readJsonObject(header))
+      this.#lastHeader = header
+    }
+    return this.#lastKid
   }
 }
 
@@ -49,7 +59,7 @@ function readKid (header: Readonly<Record<string, unknown>>): string {
   return header['kid']
 }
 
-/** Access sends `typ: "JWT"` or none at all. */
+/** Access sends `typ: "JWT"` or no `typ`. */
 function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
   const typ = header['typ']
   return (typ === undefined || (typeof typ === 'string' && TYP.test(typ))) &&
@@ -72,7 +82,7 @@ function parseJson (part: string): unknown {
 }
 
 /**
- * Decodes canonical base64url alone: blanks, padding or stray last bits would give one token many spellings.
+ * Decodes canonical base64url only: with blanks, padding or unused last bits one token would have many spellings.
  * @throws {TokenInvalidError} for anything else.
  */
 function decodeCanonical (part: string): Buffer {

@@ -3,8 +3,10 @@ import { channels } from '../channels.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { attempt, type MaybePromise } from '../util/maybe-promise.js'
 
-/** Runs a verification, and publishes how it went. */
-export function observed (isCached: boolean, verify: () => MaybePromise<CfAccessIdentity>): MaybePromise<CfAccessIdentity> {
+/** Runs a verification and publishes its outcome. */
+export function observed (
+  isCached: boolean, verify: () => MaybePromise<CfAccessIdentity>
+): MaybePromise<CfAccessIdentity> {
   const since = performance.now()
   const publish = (outcome: string, cached: boolean, kind: CfAccessIdentity['kind'] | null): void => {
     channels.verify.publish({ duration: performance.now() - since, outcome, cached, kind })

@@ -11,35 +11,37 @@ import { flatCopy } from '../util/flat-copy.js'
 import { andThen, type MaybePromise } from '../util/maybe-promise.js'
 import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
-import { parseUnverifiedJws, type UnverifiedJws } from './jws.js'
+import { JwsParser, type UnverifiedJws } from './jws.js'
 import { observed } from './observed.js'
 
 /** How a registration's tokens are verified. */
 export interface VerifierSettings extends ClaimRules {
-  /** How many verified tokens to remember; 0 for none. */
+  /** How many verified tokens are cached; 0 for none. */
   readonly cacheMax: number
-  /** Seconds after which Access is asked again whether it accepts a token; `Infinity` for never. */
+  /** Milliseconds after which a token is re-checked with Access; `Infinity` for never. */
   readonly recheck: number
 }
 
-/** Verifies tokens by one registration's rules. What it remembers is never asked by another's. */
+/** Verifies tokens by the rules of one registration. Its cache is never used by another one. */
 export class Verifier implements DetailsSource {
   readonly #rules: ClaimRules
   readonly #keySet: KeySet
   readonly #endpoint: GetIdentityClient
   readonly #recheck: number
+  readonly #parser = new JwsParser()
   readonly #cache: TokenCache | null
 
   constructor (settings: VerifierSettings, keySet: KeySet, endpoint: GetIdentityClient) {
     this.#rules = settings
     this.#keySet = keySet
     this.#endpoint = endpoint
-    this.#recheck = settings.recheck * 1000
+    this.#recheck = settings.recheck
     this.#cache = settings.cacheMax > 0 ? new TokenCache(settings.cacheMax) : null
   }
 
   /**
-   * Who this token speaks of: at once when the key that signed it is there and Access need not be asked, else a promise.
+   * The identity of a token: synchronously when its key is at hand and Access does not have to be asked, else a
+   * promise.
    * @throws {TokenInvalidError | TokenExpiredError}
    * @throws {KeysUnavailableError | IdentityUnavailableError}
    */
@@ -54,7 +56,7 @@ export class Verifier implements DetailsSource {
     return await this.#ask(identity, token)
   }
 
-  /** Whether this verifier made that identity. */
+  /** Whether this verifier made the identity. */
   made (value: unknown): value is CfAccessIdentity {
     return isMadeBy(this, value)
   }
@@ -74,9 +76,9 @@ export class Verifier implements DetailsSource {
     return this.#cache?.get(token, now, this.#keySet.version)
   }
 
-  /** Everything the text can decide is decided before the signature is checked, and before keys are fetched. */
+  /** Everything that the text can decide is decided before the signature is checked, and before keys are fetched. */
   #verify (token: string, now: number): MaybePromise<CfAccessIdentity> {
-    const jws = parseUnverifiedJws(token)
+    const jws = this.#parser.parse(token)
     checkClaims(jws.payload, this.#rules, now)
     return andThen(this.#keySet.prepare(jws.kid), () => this.#verifyNow(token, jws))
   }
@@ -89,7 +91,7 @@ export class Verifier implements DetailsSource {
     if (!verifySignature('RSA-SHA256', Buffer.from(signed, 'latin1'), this.#keySet.getKey(kid), signature)) {
       throw new TokenInvalidError('signature')
     }
-    // Once more, since waiting for keys can take longer than the token had left.
+    // Once more: the token can expire while it waits for keys.
     const expiresAt = checkClaims(payload, this.#rules, now)
     const own = this.#cache === null ? token : flatCopy(token)
     const identity = identify(payload as CfAccessClaims, own, this)
@@ -102,7 +104,7 @@ export class Verifier implements DetailsSource {
     return this.#recheck === Infinity || Math.abs(now - confirmedAt) < this.#recheck
   }
 
-  /** Where tokens are re-checked, asks Access whether it still accepts this one. */
+  /** With `recheck`, asks Access whether it still accepts the token. */
   #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
     if (this.#recheck === Infinity) return verified
     return andThen(verified, async identity => {
@@ -111,7 +113,7 @@ export class Verifier implements DetailsSource {
     })
   }
 
-  /** What Access says of a token is kept with the token: when it confirmed it, or no more of it once it does not accept it. */
+  /** Asks Access about a token, and keeps the answer with the cached token: a confirmation, or its eviction. */
   async #ask (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
     try {
       const { at, details } = await this.#endpoint.ask(identity, token, expiryOf(identity.claims, this.#rules), maxAge)

@@ -7,15 +7,15 @@ const FIRST_WAIT = 500
 export class Backoff {
   /** Milliseconds since the Unix epoch. */
   readonly at = Date.now()
-  /** Why it failed, in words for an operator. */
+  /** Why it failed, for an operator. */
   readonly reason: string
   readonly #longest: number
   readonly #wait: number
 
   /**
-   * Up to half of a wait is left out at random, so that a fleet does not come back at once.
-   * @param previous the failure before this one, with no success between them; one long past does not count
-   * @param maxWait the longest wait in milliseconds, also where it is below 500
+   * Jitter shortens each wait by up to half, so that many processes do not retry at the same moment.
+   * @param previous the failure before this one, without a success between them; one long ago does not count
+   * @param maxWait the longest wait in milliseconds, also when it is below 500
    */
   constructor (reason: string, previous: Backoff | null, maxWait: number) {
     const isFirst = previous === null || previous.left(this.at) < -maxWait
@@ -24,9 +24,9 @@ export class Backoff {
     this.#wait = Math.ceil(this.#longest * (1 + Math.random()) / 2)
   }
 
-  /** Milliseconds until the next try; 0 or less once there can be one. */
+  /** Milliseconds until the next try; 0 or less when it is due. */
   left (now: number): number {
-    // The distance, so that a clock set back does not make the wait longer.
+    // As a distance: a clock that is set back must not make the wait longer.
     return this.#wait - Math.abs(now - this.at)
   }
 }

@@ -1,4 +1,4 @@
-/** What the library needs of @fastify/cookie, wherever that is registered. */
+/** The functions of @fastify/cookie that the library uses. */
 import type { SerializeOptions } from '@fastify/cookie'
 
 export interface CookieCodec {

@@ -1,13 +1,12 @@
-/** Lengths of time as text: `90`, `90s`, `5m`, `24h`, `7d`. */
+/** Durations as text: a whole number and its unit. */
 
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
+/** A duration with its unit: `'500ms'`, `'30s'`, `'5m'`, `'24h'`, `'7d'`. */
+export type CfAccessDuration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
-export const DURATION_TAKES = 'a time from 1s to 30d, such as 90 (seconds), "90s", "5m" or "24h"'
+const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Seconds, or `null` for what is no such time. */
-export function readDuration (value: unknown): number | null {
-  const [, amount, unit = 's'] = /^(\d{1,7})([smhd])?$/.exec(String(value)) ?? []
-  if (amount === undefined) return null
-  const seconds = Number(amount) * UNITS[unit]!
-  return seconds >= 1 && seconds <= 30 * UNITS['d']! ? seconds : null
+/** @returns milliseconds, negative after a minus sign; `null` for anything that is not a duration */
+export function parseDuration (value: unknown): number | null {
+  const [, amount, unit] = typeof value === 'string' ? /^(-?\d{1,12})(ms|s|m|h|d)$/.exec(value) ?? [] : []
+  return amount === undefined ? null : Number(amount) * MILLISECONDS[unit!]!
 }

@@ -1,4 +1,4 @@
-/** One question to the team's domain: bounded in time and size, and never led elsewhere. */
+/** One request to the team's domain: bounded in time and size, without redirects. */
 
 /** The part of the `fetch` standard that is used here. */
 export type CfAccessFetch = (url: string, init: RequestInit) => Promise<Response>
@@ -7,7 +7,7 @@ export interface FetchBounds {
   readonly fetch: CfAccessFetch
   /** Milliseconds for the whole answer, its body included. */
   readonly timeout: number
-  /** Ends the question early. */
+  /** Cancels the request. */
   readonly signal: AbortSignal
 }
 
@@ -18,15 +18,17 @@ export interface Answer {
 
 const MAX_BYTES = 256 * 1024
 
-/** There is an answer, but too much of it. */
+/** The answer is too large. */
 export class AnswerTooLargeError extends Error {}
 
 /**
- * Asks `url` and reads the answer whole.
+ * Fetches `url` and reads the whole answer.
  * @throws {AnswerTooLargeError} when the answer is over 256 KiB.
- * @throws {Error} when there is no answer in time, or when it was redirected.
+ * @throws {Error} when there is no answer in time, or a redirect was followed.
  */
-export async function fetchBounded (url: string, headers: Record<string, string>, bounds: FetchBounds): Promise<Answer> {
+export async function fetchBounded (
+  url: string, headers: Record<string, string>, bounds: FetchBounds
+): Promise<Answer> {
   const { fetch, timeout, signal } = bounds
   signal.throwIfAborted()
   const stop = new AbortController()
@@ -34,18 +36,19 @@ export async function fetchBounded (url: string, headers: Record<string, string>
   signal.addEventListener('abort', giveUp)
   const timer = setTimeout(() => stop.abort(new Error(`no whole answer within ${timeout} ms`)), timeout).unref()
   try {
-    // A fetch of the application's own may not heed the signal, so the wait ends with it either way.
-    return await Promise.race([ask(fetch, url, { headers, redirect: 'manual', signal: stop.signal }), ending(stop.signal)])
+    // A custom fetch can ignore the signal, so the wait ends with it either way.
+    return await Promise.race(
+      [ask(fetch, url, { headers, redirect: 'manual', signal: stop.signal }), ending(stop.signal)])
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', giveUp)
-    stop.abort() // lets go of a body that nobody reads on
+    stop.abort() // releases a body that is not read to its end
   }
 }
 
 async function ask (fetch: CfAccessFetch, url: string, init: RequestInit & { signal: AbortSignal }): Promise<Answer> {
   const response = await fetch(url, { method: 'GET', ...init })
-  // With `redirect: 'manual'` a redirect comes back as itself; a fetch that follows all the same tells so here.
+  // With `redirect: 'manual'` a redirect is the answer; a custom fetch that follows it anyway is detected here.
   if (response.redirected) throw new Error('the answer was redirected')
   return { status: response.status, text: await readText(response, init.signal) }
 }
@@ -54,7 +57,7 @@ async function readText ({ body }: Response, signal: AbortSignal): Promise<strin
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
-    signal.throwIfAborted() // leaving the loop lets go of the body
+    signal.throwIfAborted() // leaving the loop releases the body
     bytes += chunk.byteLength
     if (bytes > MAX_BYTES) throw new AnswerTooLargeError(`the answer is over ${MAX_BYTES} bytes`)
     chunks.push(chunk)
@@ -69,8 +72,8 @@ function ending (signal: AbortSignal): Promise<never> {
 }
 
 /**
- * What went wrong, in words an operator can act on: `fetch` hides the network's own error in the cause.
- * @param secret what the words must not quote, such as a token that was sent: a custom `fetch` can put its headers into its errors
+ * What went wrong, for an operator: `fetch` puts the network's own error into the cause.
+ * @param secret what the text must not quote, such as the token that was sent: a custom `fetch` can quote its headers
  */
 export function explain (error: unknown, secret = ''): string {
   if (!(error instanceof Error)) return 'the fetch failed'
@@ -78,13 +81,13 @@ export function explain (error: unknown, secret = ''): string {
   return blank(cause instanceof Error ? `${message}: ${cause.message}` : message, secret)
 }
 
-// Characters. Bounds what a custom fetch can put into a log line, and the work of looking through it.
+// Characters. Bounds what a custom fetch can put into a log line, and the work of searching it.
 const MAX_EXPLANATION = 1000
 
-// Short enough for a part of a token to be of no use, long enough for no ordinary word to be taken for one.
+// So short that a part of a token is useless, and so long that no ordinary word matches.
 const PART_LENGTH = 8
 
-/** Puts `[token]` in place of every word that shares eight characters in a row with the secret. */
+/** Replaces every word that has eight characters in a row in common with the secret by `[token]`. */
 function blank (text: string, secret: string): string {
   return text.slice(0, MAX_EXPLANATION).replace(/[\w.-]{8,}/g, word => sharesPart(word, secret) ? '[token]' : word)
 }

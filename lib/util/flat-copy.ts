@@ -1,7 +1,7 @@
-/** Text that shares no memory with the text it was cut from. */
+/** Copies text, so that it shares no memory with the text it was sliced from. */
 
 /**
- * V8 keeps the whole parent of a slice alive: a token cut from a Cookie header would keep all 16 KB of it.
+ * V8 keeps the whole parent of a slice in memory: a token sliced from a Cookie header would keep all 16 KB of it.
  * @param text of ASCII characters only, as a token is
  */
 export function flatCopy (text: string): string {

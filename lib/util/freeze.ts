@@ -1,6 +1,6 @@
-/** Makes what JSON can hold unchangeable, all the way down. */
+/** Freezes a JSON value at every level. */
 
-/** @returns whether all of it could be frozen: not what is nested deeper than `depth`. */
+/** @returns whether all of it was frozen; `false` for a value nested deeper than `depth` */
 export function freezeDeep (value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false

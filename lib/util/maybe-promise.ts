@@ -1,10 +1,10 @@
-/** What is there at once most of the time, and a promise where something has to be fetched first. */
+/** A value, or a promise of it where something has to be fetched first. */
 
 export type MaybePromise<Value> = Value | Promise<Value>
 
 /**
- * Applies `next` at once to a value, and later to what a promise brings. It is the only way on: whatever is known
- * already costs no turn of the event loop.
+ * Applies `next` to a value at once, and to the result of a promise later. A value that is at hand costs no turn of
+ * the event loop. Only this module looks at promises.
  */
 export function andThen<Value, Result> (
   value: MaybePromise<Value>, next: (value: Value) => MaybePromise<Result>
@@ -13,11 +13,13 @@ export function andThen<Value, Result> (
 }
 
 /**
- * As {@link andThen}, for a step that can fail: `fail` gets what it throws, or what its promise rejects with.
- * What `next` itself throws is not for `fail`.
+ * As {@link andThen}, for a step that can fail: `fail` gets what it throws, or what its promise rejects with, but not
+ * what `next` throws.
  */
 export function attempt<Value, Result> (
-  step: () => MaybePromise<Value>, next: (value: Value) => MaybePromise<Result>, fail: (error: unknown) => MaybePromise<Result>
+  step: () => MaybePromise<Value>,
+  next: (value: Value) => MaybePromise<Result>,
+  fail: (error: unknown) => MaybePromise<Result>
 ): MaybePromise<Result> {
   let value: MaybePromise<Value>
   try {

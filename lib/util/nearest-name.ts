@@ -1,4 +1,4 @@
-/** The known name that a misspelled one was probably meant to be. */
+/** Finds the known name that a misspelled one probably means. */
 
 /** @returns `null` when no known name is near: more than two edits, or a third of the name, away */
 export function nearestName (name: string, known: readonly string[]): string | null {
@@ -8,7 +8,7 @@ export function nearestName (name: string, known: readonly string[]): string | n
   return nearest !== undefined && nearest.distance <= Math.max(2, name.length / 3) ? nearest.candidate : null
 }
 
-/** Levenshtein's: insertions, deletions and substitutions that turn one word into the other. */
+/** Levenshtein distance: the insertions, deletions and substitutions that turn one word into the other. */
 function editDistance (from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, j) => j)
   for (const [i, letter] of [...from].entries()) {

@@ -1,6 +1,6 @@
 /** Bounds how many tasks run at once. */
 
-/** Runs tasks in the order they come, never more of them at once than `limit()` allows at that moment. */
+/** Runs tasks in order, never more at once than `limit()` allows at that moment. */
 export class TaskQueue {
   readonly #limit: () => number
   readonly #waiting: Array<() => void> = []

@@ -7,10 +7,10 @@ interface Entry<Value> {
 }
 
 /**
- * Compares the whole token, but hashes only its last characters. A map with the token as key hashes all of some
- * 900 characters of a string that came off a socket and was never hashed before, which takes eight times as long. The
- * last characters belong to the signature, so they are as good as random. Of two tokens with the same end, the later
- * one replaces the earlier one, which is then verified again.
+ * Compares the whole token, but hashes only its last characters. A `Map` with the token as key would hash all of its
+ * 900 or so characters for each request, which takes eight times as long. The last characters belong to the signature,
+ * so they are as good as random. Of two tokens with the same end, the later one replaces the earlier one, which is
+ * then verified again.
  */
 export class TokenMap<Value> {
   readonly #entries: LRUCache<number, Entry<Value>>
@@ -38,7 +38,7 @@ export class TokenMap<Value> {
 // Eight characters of base64url are 48 bits, more than enough for a hash of 32.
 const SUFFIX_LENGTH = 8
 
-/** A small integer, so nothing is allocated. The very last character is left out: it carries only two bits. */
+/** A small integer, so nothing is allocated. The last character is left out: it carries only two bits. */
 function suffixHash (token: string): number {
   const end = token.length - 1
   let hash = 0

@@ -1,23 +1,38 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions, type CfAccessRejection } from '../../lib/index.js'
+import {
+  cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions,
+  type CfAccessRejection
+} from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from '../fixtures/index.js'
 
 const team = await startTeam(t)
 
 const CHROME = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8'
 
-const expired = team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: -60 })
+const expired = team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: '-1m' })
 
 async function start (t: Test, options: Partial<CfAccessOptions> = {}): Promise<FastifyInstance> {
   const app = createApp(t)
-  await app.register(cfAccess, { teamDomain: team.domain, audience: [AUD, OTHER_AUD], prefix: '/admin', login: 'redirect', ...options })
+  await app.register(cfAccess, {
+    teamDomain: team.domain,
+    audience: [AUD, OTHER_AUD],
+    prefix: '/admin',
+    login: 'redirect',
+    ...options
+  })
   app.all('/admin/*', async () => 'in')
   return app
 }
 
-async function navigate (app: FastifyInstance, { headers = {}, ...options }: InjectOptions = {}): Promise<LightMyRequestResponse> {
-  return await app.inject({ url: '/admin/x?y=1&z=%20', ...options, headers: { host: 'app.acme.com', accept: CHROME, ...headers } })
+async function navigate (
+  app: FastifyInstance, { headers = {}, ...options }: InjectOptions = {}
+): Promise<LightMyRequestResponse> {
+  return await app.inject({
+    url: '/admin/x?y=1&z=%20',
+    ...options,
+    headers: { host: 'app.acme.com', accept: CHROME, ...headers }
+  })
 }
 
 t.test('a browser without a session is sent to log in, and back to where it was going', async t => {
@@ -28,7 +43,8 @@ t.test('a browser without a session is sent to log in, and back to where it was 
   t.strictSame(Object.fromEntries(location.searchParams), { kid: AUD, redirect_url: '/admin/x?y=1&z=%20' })
   t.equal(response.headers['cache-control'], 'no-store')
   t.notOk('www-authenticate' in response.headers)
-  t.match(response.cookies, [{ name: 'cf-access-login', value: AUD, path: '/', maxAge: 60, httpOnly: true, sameSite: 'Lax' }])
+  t.match(response.cookies,
+    [{ name: 'cf-access-login', value: AUD, path: '/', maxAge: 60, httpOnly: true, sameSite: 'Lax' }])
 })
 
 t.test('a browser whose token has expired is sent to log in', async t => {
@@ -56,12 +72,18 @@ t.test('a token that is wrong rather than old is rejected, since a login would n
   const strangers = await startTeam(t)
   const wrong = {
     audience: team.userToken({ email: 'a@acme.com', audience: 'c'.repeat(64) }),
-    issuer: team.userToken({ email: 'a@acme.com', audience: AUD, claims: { iss: 'https://evil.cloudflareaccess.com' } }),
+    issuer: team.userToken({
+      email: 'a@acme.com',
+      audience: AUD,
+      claims: { iss: 'https://evil.cloudflareaccess.com' }
+    }),
     key: strangers.userToken({ email: 'a@acme.com', audience: AUD, claims: { iss: team.domain } }),
     signature: `${team.userToken({ email: 'a@acme.com', audience: AUD }).slice(0, -8)}AAAAAAAA`,
     form: 'x'
   }
-  for (const [name, token] of Object.entries(wrong)) t.equal((await navigate(app, { headers: bearing(token) })).statusCode, 401, name)
+  for (const [name, token] of Object.entries(wrong)) {
+    t.equal((await navigate(app, { headers: bearing(token) })).statusCode, 401, name)
+  }
 })
 
 t.test('a request that is not a browser navigation is rejected', async t => {
@@ -92,7 +114,7 @@ t.test('the way back is a path of the same origin', async t => {
   }
 })
 
-t.test('without the option nobody is redirected, nor by a guard() of a route, which may be one of several ways in', async t => {
+t.test('without the option there is no redirect, and none by a guard() of a route, which can be one of several ways in', async t => {
   const plain = createApp(t)
   await plain.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   plain.get('/admin/x', async () => 'in')
@@ -115,34 +137,42 @@ t.test('X-21 a redirect to the login page is an event of its own, and not a reje
   channels.rejection.subscribe(onRejection)
   t.teardown(() => { channels.login.unsubscribe(onLogin); channels.rejection.unsubscribe(onRejection) })
   const lines: string[] = []
-  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } }, disableRequestLogging: true })
+  const app = createApp(t, {
+    logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } },
+    disableRequestLogging: true
+  })
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })
   app.get('/admin/x', async () => 'in')
   await app.ready()
   lines.length = 0
   t.equal((await navigate(app)).statusCode, 302)
   t.equal((await navigate(app, { url: '/none', headers: bearing(expired) })).statusCode, 302)
-  t.strictSame(logins, [{ code: 'FST_CF_ACCESS_TOKEN_MISSING', route: '/admin/x' }, { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', route: null }])
+  t.strictSame(logins,
+    [{ code: 'FST_CF_ACCESS_TOKEN_MISSING', route: '/admin/x' }, { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', route: null }])
   t.strictSame(rejections, [])
   t.strictSame(lines, Array(2).fill('redirected to the Cloudflare Access login page'))
   t.equal((await navigate(app, { headers: { accept: '*/*' } })).statusCode, 401)
   t.strictSame([logins.length, rejections.length], [2, 1])
 })
 
-t.test('where no keys can be had nobody is sent round', async t => {
-  const app = await start(t, { keys: { timeout: 1000 } })
+t.test('without keys there is no redirect', async t => {
+  const app = await start(t, { keys: { timeout: '1s' } })
   team.outage('error', 'certs')
   t.teardown(() => team.outage(null))
-  t.equal((await navigate(app, { headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 503)
+  t.equal((await navigate(app,
+    { headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 503)
 })
 
 t.test('logoutUrl() is the team\'s, or the application\'s own', async t => {
   const { cfAccess: access } = await start(t)
   t.equal(access.logoutUrl(), `${team.domain}/cdn-cgi/access/logout`)
-  t.equal(access.logoutUrl('https://app.acme.com/bye?x=1'), `${team.domain}/cdn-cgi/access/logout?returnTo=https%3A%2F%2Fapp.acme.com%2Fbye%3Fx%3D1`)
+  t.equal(access.logoutUrl('https://app.acme.com/bye?x=1'),
+    `${team.domain}/cdn-cgi/access/logout?returnTo=https%3A%2F%2Fapp.acme.com%2Fbye%3Fx%3D1`)
   t.equal(access.logoutUrl(undefined, 'application'), '/cdn-cgi/access/logout')
-  t.equal(access.logoutUrl('https://app.acme.com', 'application'), '/cdn-cgi/access/logout?returnTo=https%3A%2F%2Fapp.acme.com')
+  t.equal(access.logoutUrl('https://app.acme.com', 'application'),
+    '/cdn-cgi/access/logout?returnTo=https%3A%2F%2Fapp.acme.com')
   for (const wrong of ['/bye', '//evil.example', 'javascript:alert(1)', 'https://', '']) {
-    t.throws(() => access.logoutUrl(wrong), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /it takes an absolute http or https URL/ }, wrong)
+    t.throws(() => access.logoutUrl(wrong),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /it takes an absolute http or https URL/ }, wrong)
   }
 })

@@ -11,7 +11,7 @@ const folder = (name: string): string => resolve(import.meta.dirname, '..', 'fix
 Object.assign(process.env, { CF_ACCESS_TEAM_DOMAIN: team.domain, CF_ACCESS_AUD: AUD })
 
 async function isGuarded (t: Test, app: FastifyInstance, path: string): Promise<void> {
-  t.equal((await app.inject(path)).statusCode, 401, `nobody at ${path}`)
+  t.equal((await app.inject(path)).statusCode, 401, `without a token at ${path}`)
   t.equal((await app.inject({ url: path, headers: bearing(alice) })).body, 'user', `alice at ${path}`)
 }
 
@@ -28,7 +28,7 @@ t.test('loaded from a folder of routes it guards that folder\'s paths', async t 
   app.register(fastifyAutoload, { dir: folder('routes') })
   await isGuarded(t, app, '/admin')
   t.equal((await app.inject('/admin/unknown')).statusCode, 401)
-  t.equal((await app.inject('/')).body, 'nobody')
+  t.equal((await app.inject('/')).body, 'anonymous')
 })
 
 t.test('a prefix in its autoConfig is the path it guards', async t => {
@@ -36,7 +36,7 @@ t.test('a prefix in its autoConfig is the path it guards', async t => {
   app.register(fastifyAutoload, { dir: folder('prefixed') })
   app.register(fastifyAutoload, { dir: folder('routes'), ignorePattern: /cf-access/ })
   await isGuarded(t, app, '/admin')
-  t.equal((await app.inject('/')).body, 'nobody')
+  t.equal((await app.inject('/')).body, 'anonymous')
 })
 
 t.test('options meant for every plugin of a folder stop the start rather than being passed over', async t => {
@@ -49,20 +49,23 @@ t.test('R-46 loaded from a folder in a scope with a prefix it guards the paths o
   const app = createApp(t)
   app.register(async scope => { scope.register(fastifyAutoload, { dir: folder('routes') }) }, { prefix: '/api' })
   await isGuarded(t, app, '/api/admin')
-  t.equal((await app.inject('/api/')).body, 'nobody')
+  t.equal((await app.inject('/api/')).body, 'anonymous')
 })
 
 t.test('R-46 a prefix for every plugin of a folder is the path it guards', async t => {
   const app = createApp(t)
   app.register(fastifyAutoload, { dir: folder('routes'), options: { prefix: '/api' } })
   await isGuarded(t, app, '/api/admin')
-  t.equal((await app.inject('/api')).body, 'nobody')
+  t.equal((await app.inject('/api')).body, 'anonymous')
 })
 
 t.test('R-46 the options of a scope with a prefix, handed on to a folder, stop the start', async t => {
   for (const name of ['plugins', 'routes']) {
     const app = createApp(t)
-    app.register(async (scope, options) => { scope.register(fastifyAutoload, { dir: folder(name), options: { ...options } }) }, { prefix: '/api' })
-    await t.rejects(async () => app.ready(), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /but this scope's prefix is already "\/api"/ }, name)
+    app.register(
+      async (scope, options) => { scope.register(fastifyAutoload, { dir: folder(name), options: { ...options } }) },
+      { prefix: '/api' })
+    await t.rejects(async () => app.ready(),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /but this scope's prefix is already "\/api"/ }, name)
   }
 })

@@ -2,7 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { NEVER, stopClock, type Clock } from '../fixtures/clock.js'
 import { listen, startTeam } from '../fixtures/index.js'
-import { ask, renamed, startApp, startEndpoint, until, type KeyEndpoint } from '../fixtures/key-endpoint.js'
+import {
+  ask, inMilliseconds, renamed, startApp, startEndpoint, until,
+  type KeyEndpoint
+} from '../fixtures/key-endpoint.js'
 import { countChecks } from '../fixtures/signature-checks.js'
 
 const team = await startTeam(t)
@@ -10,7 +13,7 @@ const [current, previous] = team.certs.keys
 
 const KEYS = { maxAge: 60_000, maxStale: 600_000, cooldown: 5_000, timeout: NEVER }
 
-/** Tokens in good order that name keys nobody has. */
+/** Well-formed tokens with unknown kids. */
 function madeUp (endpoint: KeyEndpoint, length: number): string[] {
   const token = endpoint.token()
   return Array.from({ length }, (_, index) => renamed(token, `made-up-${index}`))
@@ -42,7 +45,7 @@ function moveToNextTry (clock: Clock, app: FastifyInstance, short = 0): void {
 t.test('D-01 2,000 made-up kids in a burst cost one fetch a cooldown, and the known are served meanwhile', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.equal((await ask(app, endpoint.token())).statusCode, 200)
   for (const [bursts, size] of [2000, 200, 200].entries()) {
     t.same(await askAll(app, [...madeUp(endpoint, size), endpoint.token()]), { 200: 1, 401: size })
@@ -57,7 +60,7 @@ t.test('D-01 2,000 made-up kids in a burst cost one fetch a cooldown, and the kn
 t.test('D-01 made-up kids one after the other cost one fetch a cooldown', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.equal((await ask(app, endpoint.token())).statusCode, 200)
   for (const token of madeUp(endpoint, 200)) {
     t.equal((await ask(app, token)).statusCode, 401)
@@ -69,7 +72,7 @@ t.test('D-01 made-up kids one after the other cost one fetch a cooldown', async 
 t.test('D-01 a burst of made-up kids before the keys are there costs two fetches: the first, and one to make sure', async t => {
   stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token()]), { 200: 1, 401: 200 })
   t.equal(endpoint.requests.length, 2)
 })
@@ -77,7 +80,7 @@ t.test('D-01 a burst of made-up kids before the keys are there costs two fetches
 t.test('D-02 made-up kids while the endpoint is down cost one fetch a wait, and the known are served', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.equal((await ask(app, endpoint.token())).statusCode, 200)
   await endpoint.outage('down')
   for (let bursts = 1; bursts <= 6; bursts++) {
@@ -94,10 +97,10 @@ t.test('D-02 made-up kids while the endpoint is down cost one fetch a wait, and 
   t.equal(endpoint.requests.length, 8)
 })
 
-t.test('D-03 made-up kids while the endpoint hangs wait together for one fetch, and keep nobody else waiting', async t => {
+t.test('D-03 made-up kids while the endpoint hangs wait together for one fetch, and delay no other request', async t => {
   stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.equal((await ask(app, endpoint.token())).statusCode, 200)
   let giveUp = (): void => {}
   await endpoint.outage((_request, response) => { giveUp = () => response.destroy() })
@@ -115,7 +118,7 @@ t.test('D-04 500 requests while the endpoint is down from the start cost one fet
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   await endpoint.outage('down')
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const token = endpoint.token()
   const start = clock.now
   for (let tries = 1; tries <= 5; tries++) {
@@ -138,23 +141,25 @@ t.test('K-17 a real rotation amid made-up kids is noticed within a cooldown, and
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   endpoint.published = { keys: [previous] }
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   t.equal((await ask(app, endpoint.token({ which: 'previous' }))).statusCode, 200)
   t.same(await askAll(app, madeUp(endpoint, 200)), { 401: 200 })
   endpoint.published = { keys: [current, previous] }
   clock.move(KEYS.cooldown - 1)
-  t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token()]), { 401: 201 }, 'the flood has used up this cooldown')
+  t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token()]), { 401: 201 },
+    'the flood has used up this cooldown')
   clock.move(1)
   t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token()]), { 200: 1, 401: 200 })
   t.equal(endpoint.requests.length, 3)
-  t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token(), endpoint.token({ which: 'previous' })]), { 200: 2, 401: 200 })
+  t.same(await askAll(app, [...madeUp(endpoint, 200), endpoint.token(), endpoint.token({ which: 'previous' })]),
+    { 200: 2, 401: 200 })
   t.equal(endpoint.requests.length, 3)
 })
 
-t.test('D-05 tokens for another issuer, audience, algorithm or time cost neither a signature check nor a fetch', async t => {
+t.test('D-05 tokens for another issuer, audience, algorithm or time cost no signature check and no fetch', async t => {
   stopClock(t)
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const checks = countChecks()
   t.equal((await ask(app, endpoint.token())).statusCode, 200)
   t.equal(checks(), 1)
@@ -175,7 +180,7 @@ t.test('D-05 tokens for another issuer, audience, algorithm or time cost neither
 
 t.test('D-06 garbage signatures are checked once each, rejected, and keep no valid token out', async t => {
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const checks = countChecks()
   t.same(await askAll(app, [...forged(endpoint, 300), endpoint.token()]), { 200: 1, 401: 300 })
   t.equal(checks(), 301)
@@ -184,7 +189,7 @@ t.test('D-06 garbage signatures are checked once each, rejected, and keep no val
 
 t.test('D-10 however many cookies come, four tokens are tried at most', async t => {
   const endpoint = await startEndpoint(t, team)
-  const app = await startApp(t, endpoint, { keys: KEYS })
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const url = `http://127.0.0.1:${await listen(app)}/`
   const bring = async (cookie: string): Promise<number> => (await fetch(url, { headers: { cookie } })).status
   const good = endpoint.token()

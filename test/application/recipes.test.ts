@@ -5,7 +5,10 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { context, metrics } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
-import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader, type MetricData } from '@opentelemetry/sdk-metrics'
+import {
+  AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader,
+  type MetricData
+} from '@opentelemetry/sdk-metrics'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import type { LightMyRequestResponse } from 'fastify'
 import { Registry } from 'prom-client'
@@ -22,7 +25,11 @@ const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 
 const team = await startTeam(t)
 const access = { teamDomain: team.domain, audience: AUD }
-const alice = team.userToken({ email: 'alice@acme.com', audience: AUD, identity: { groups: [{ name: 'staff' }, { name: 'billing' }] } })
+const alice = team.userToken({
+  email: 'alice@acme.com',
+  audience: AUD,
+  identity: { groups: [{ name: 'staff' }, { name: 'billing' }] }
+})
 // His identity provider tells no groups.
 const bob = team.userToken({ email: 'bob@acme.com', audience: AUD, identity: { groups: undefined } })
 const robot = team.serviceToken({ clientId: CLIENT_ID, audience: AUD })
@@ -35,7 +42,9 @@ down.outage('error')
 const unknown = down.userToken({ email: 'alice@acme.com', audience: AUD })
 
 const stopsListening = (t: Test): void => {
-  for (const { name, hasSubscribers } of Object.values(channels)) t.equal(hasSubscribers, false, `${String(name)} has no listener left`)
+  for (const { name, hasSubscribers } of Object.values(channels)) {
+    t.equal(hasSubscribers, false, `${String(name)} has no listener left`)
+  }
 }
 
 t.test('an MCP server\'s tools know who calls', async t => {
@@ -46,7 +55,8 @@ t.test('an MCP server\'s tools know who calls', async t => {
   /** A client of the official SDK, as Access would pass its requests on. */
   async function connect (token?: string): Promise<Client> {
     const client = new Client({ name: 'test', version: '1.0.0' })
-    const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: token === undefined ? {} : bearing(token) } })
+    const transport = new StreamableHTTPClientTransport(url,
+      { requestInit: { headers: token === undefined ? {} : bearing(token) } })
     t.teardown(() => client.close())
     await client.connect(transport as Transport)
     return client
@@ -63,12 +73,13 @@ t.test('an MCP server\'s tools know who calls', async t => {
   t.strictSame(await say(ofAlice!, 'groups'), [{ type: 'text', text: 'staff, billing' }])
   t.strictSame(await say(ofBob!, 'groups'), [{ type: 'text', text: 'unknown' }])
   t.strictSame((await ofAlice!.listTools()).tools.map(({ name }) => name), ['whoami', 'groups'])
-  t.strictSame((await ofRobot!.listTools()).tools.map(({ name }) => name), ['whoami'], 'a service sees no tool for users')
+  t.strictSame((await ofRobot!.listTools()).tools.map(({ name }) => name), ['whoami'],
+    'a service sees no tool for users')
 
-  await t.rejects(connect(), { message: /TOKEN_MISSING/ }, 'nobody')
+  await t.rejects(connect(), { message: /TOKEN_MISSING/ }, 'without a token')
   await t.rejects(connect('no.good.token'), { message: /TOKEN_INVALID/ }, 'a stranger')
   const byCookie = await fetch(url, { method: 'POST', headers: { cookie: `CF_Authorization=${alice}` } })
-  t.equal(byCookie.status, 401, 'a browser\'s cookie is nobody\'s word')
+  t.equal(byCookie.status, 401, 'a browser\'s cookie is not accepted')
   for (const [headers, status] of [[{}, 401], [bearing(alice), 405]] as const) {
     t.equal((await fetch(url, { method: 'DELETE', headers })).status, status)
   }
@@ -78,7 +89,7 @@ t.test('Prometheus learns of verifications, refreshes and rejections', async t =
   const register = new Registry()
   const stop = measureAccess(register)
   const app = createApp(t)
-  app.register(cfAccess, { ...access, policy: { exclude: { email: 'bob@acme.com' } }, keys: { cooldown: 1234 } })
+  app.register(cfAccess, { ...access, policy: { exclude: { email: 'bob@acme.com' } }, keys: { cooldown: '1234ms' } })
   app.get('/', async () => 'in')
   app.register(cfAccess, { ...access, teamDomain: down.domain, prefix: '/down' })
   for (const token of [alice, alice, bob, robot, forged]) await app.inject({ url: '/', headers: bearing(token) })
@@ -117,8 +128,8 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
 
   const app = createApp(t)
   await app.register(otel.plugin())
-  app.register(cfAccess, { ...access, keys: { cooldown: 1235 } })
-  app.register(cfAccess, { ...access, teamDomain: down.domain, prefix: '/down', keys: { cooldown: 1235 } })
+  app.register(cfAccess, { ...access, keys: { cooldown: '1235ms' } })
+  app.register(cfAccess, { ...access, teamDomain: down.domain, prefix: '/down', keys: { cooldown: '1235ms' } })
   traceCallers(app)
   app.get('/', async () => 'in')
   app.get('/down', async () => 'in')
@@ -132,14 +143,16 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
 
   await reader.forceFlush()
   const data = measured.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics).flatMap(({ metrics }) => metrics)
-  const of = (name: string): MetricData['dataPoints'] => data.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? []
+  const of = (name: string): MetricData['dataPoints'] =>
+    data.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? []
   t.match(of('cf_access.verification.duration'), [
     { attributes: { outcome: 'verified', cached: false, kind: 'user' }, value: { count: 1 } },
     { attributes: { outcome: 'verified', cached: true, kind: 'user' }, value: { count: 1 } },
     { attributes: { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: 'none' }, value: { count: 1 } },
     { attributes: { outcome: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', cached: false, kind: 'none' }, value: { count: 1 } }
   ])
-  t.strictSame(of('cf_access.key_refreshes').map(({ attributes }) => attributes['outcome']).sort(), ['failed', 'rotated'])
+  t.strictSame(of('cf_access.key_refreshes').map(({ attributes }) => attributes['outcome']).sort(),
+    ['failed', 'rotated'])
   t.match(of('cf_access.rejections'), [
     { attributes: { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing' }, value: 1 },
     { attributes: { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'signature' }, value: 1 },
@@ -147,7 +160,8 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
   ])
 
   const requests = spans.getFinishedSpans().filter(({ name }) => name === 'request')
-  t.strictSame(requests.map(({ attributes }) => attributes['cf_access.kind']), ['user', 'user', undefined, undefined, undefined])
+  t.strictSame(requests.map(({ attributes }) => attributes['cf_access.kind']),
+    ['user', 'user', undefined, undefined, undefined])
   t.match(requests[2]!.events, [{ name: 'exception', attributes: { 'exception.type': 'FST_CF_ACCESS_TOKEN_MISSING' } }])
 })
 
@@ -156,12 +170,14 @@ t.test('the rate limit counts each caller alone, and by address where none is kn
   await limitEach(app, access, { requests: 1, rejections: 100 })
   app.get('/', async () => 'in')
   app.get('/open', { config: { cfAccess: false } }, async () => 'in')
-  const statusOf = async (headers: Record<string, string> = {}, url = '/'): Promise<number> => (await app.inject({ url, headers })).statusCode
+  const statusOf = async (headers: Record<string, string> = {}, url = '/'): Promise<number> =>
+    (await app.inject({ url, headers })).statusCode
   for (const token of [alice, bob, robot]) {
     t.equal(await statusOf(bearing(token)), 200)
     t.equal(await statusOf(bearing(token)), 429)
   }
-  t.equal(await statusOf(bearing(team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: 60 }))), 429, 'another token is not another caller')
+  t.equal(await statusOf(bearing(team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: '1m' }))), 429,
+    'another token is not another caller')
   for (let i = 0; i < 3; i++) t.equal(await statusOf(), 401)
   t.equal(await statusOf({}, '/open'), 200)
   t.equal(await statusOf({}, '/open'), 429, 'by address, where no caller is known')

@@ -20,7 +20,9 @@ interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
 }
 
-async function createDocumented (t: Test, swagger: FastifyDynamicSwaggerOptions = { openapi: {} }): Promise<FastifyInstance> {
+async function createDocumented (
+  t: Test, swagger: FastifyDynamicSwaggerOptions = { openapi: {} }
+): Promise<FastifyInstance> {
   const app = createApp(t)
   await app.register(fastifySwagger, { ...swagger, transform: swaggerTransform(app) })
   return app
@@ -125,8 +127,9 @@ t.test('a version 2 document is told in its own words', async t => {
   isDocumentedAs(t, document, { '/': true })
 })
 
-t.test('what a route asks for besides is asked for besides', async t => {
-  const securitySchemes = { key: { type: 'apiKey', in: 'header', name: 'x-key' }, basic: { type: 'http', scheme: 'basic' } } as const
+t.test('what a route requires in addition is documented in addition', async t => {
+  const securitySchemes =
+    { key: { type: 'apiKey', in: 'header', name: 'x-key' }, basic: { type: 'http', scheme: 'basic' } } as const
   const app = await createDocumented(t, { openapi: { components: { securitySchemes }, security: [{ basic: [] }] } })
   app.register(cfAccess, options)
   app.get('/either', { schema: { security: [{ key: [] }, { basic: [] }] } }, handler)
@@ -139,7 +142,8 @@ t.test('what a route asks for besides is asked for besides', async t => {
 })
 
 t.test('a route\'s own responses win, and a rejection is answered as it is without a document', async t => {
-  const schema = { response: { 200: { type: 'string', description: 'Hello' }, 401: { type: 'object', description: 'Mine', properties: { code: { type: 'string' } } } } }
+  const schema =
+    { response: { 200: { type: 'string', description: 'Hello' }, 401: { type: 'object', description: 'Mine', properties: { code: { type: 'string' } } } } }
   const app = await createDocumented(t)
   app.register(cfAccess, { ...options, policy: { include: { serviceToken: true } } })
   app.get('/own', { schema }, handler)
@@ -150,7 +154,12 @@ t.test('a route\'s own responses win, and a rejection is answered as it is witho
   bare.get('/', handler)
 
   const { responses } = operationOf(await documentOf(app), '/own')
-  t.match(responses, { 200: { description: 'Hello' }, 401: { description: 'Mine' }, 403: { description: String }, 503: { description: String } })
+  t.match(responses, {
+    200: { description: 'Hello' },
+    401: { description: 'Mine' },
+    403: { description: String },
+    503: { description: String }
+  })
   for (const url of ['/', '/own']) {
     for (const [headers, status] of [[{}, 401], [bearing(alice), 403]] as const) {
       const [documented, undocumented] = await Promise.all([app, bare].map(app => app.inject({ url, headers })))
@@ -178,7 +187,8 @@ t.test('another transform runs first', async t => {
   const app = createApp(t)
   await app.register(fastifySwagger, {
     openapi: {},
-    transform: swaggerTransform(app, ({ schema, url }) => ({ schema: { ...schema, summary: 'transformed' }, url: `/v1${url}` }))
+    transform: swaggerTransform(app,
+      ({ schema, url }) => ({ schema: { ...schema, summary: 'transformed' }, url: `/v1${url}` }))
   })
   app.register(cfAccess, options)
   app.get('/guarded', handler)

@@ -27,8 +27,11 @@ export class Access {
     return this.#team.domain + CERTS_PATH
   }
 
-  /** A token nobody has seen. */
-  token ({ audience = AUDIENCE, iss = DOMAIN, expiresIn = 24 * 3600 } = {}) {
+  /**
+   * A token that no contestant has seen.
+   * @param {{ audience?: string, iss?: string, expiresIn?: import('../../dist/index.js').CfAccessDuration }} [claims]
+   */
+  token ({ audience = AUDIENCE, iss = DOMAIN, expiresIn = '24h' } = {}) {
     return this.#team.userToken({ email: `user-${this.#signed++}@example.com`, audience, expiresIn, claims: { iss } })
   }
 

@@ -33,7 +33,8 @@ export function onHono (guard) {
     const app = new Hono()
     guard(app)
     app.get('/', context => context.json(ANSWER))
-    return new Promise(resolve => serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => resolve(port)))
+    return new Promise(resolve =>
+      serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => resolve(port)))
   }
 }
 

@@ -28,7 +28,9 @@ export async function load (server, requests, { admitted, seconds }) {
   return { cpu: (after.cpu - before.cpu) / count, rate: count / elapsed }
 }
 
-/** @param {number} port @param {Request[]} requests @param {boolean | null} admitted @param {number | undefined} seconds */
+/**
+ * @param {number} port @param {Request[]} requests @param {boolean | null} admitted @param {number | undefined} seconds
+ */
 async function fire (port, requests, admitted, seconds) {
   let connection = 0
   const started = performance.now()
@@ -46,7 +48,10 @@ async function fire (port, requests, admitted, seconds) {
   const count = result['2xx'] + result.non2xx
   const other = admitted === null ? 0 : admitted ? result.non2xx : result['2xx']
   const wrong = other + result.errors + result.timeouts
-  if (wrong > 0) throw new Error(`${wrong} of ${count} requests were not ${admitted ? 'admitted' : 'rejected'}: ${JSON.stringify(result.statusCodeStats)}`)
+  if (wrong > 0) {
+    throw new Error(
+      `${wrong} of ${count} requests were not ${admitted ? 'admitted' : 'rejected'}: ${JSON.stringify(result.statusCodeStats)}`)
+  }
   return { count, elapsed: (ended - started) / 1000 }
 }
 

@@ -19,7 +19,8 @@ export function median (values) {
 export function compare (title, figures, contestants) {
   return [...figures].map(([figure, samples]) => {
     const counted = [...samples.values()].flat().some(({ verifications }) => verifications !== undefined)
-    const heads = ['', 'CPU µs a request, median', 'best', '× open route, median', 'best to best', 'added µs', 'requests/s, median', 'best', ...counted ? ['verifications'] : []]
+    const heads = ['', 'CPU µs a request, median', 'best', '× open route, median', 'best to best', 'added µs',
+      'requests/s, median', 'best', ...counted ? ['verifications'] : []]
     return table(`${title}${figure}`, heads, contestants.map(contestant => row(contestant, samples, counted)))
   }).join('\n')
 }
@@ -38,7 +39,8 @@ function row ({ file, title, baseline }, samples, counted) {
   const toBest = Math.min(...cpu) / Math.min(...open.map(sample => sample.cpu))
   const added = median(own.map((sample, i) => sample.cpu - open[i].cpu))
   const verifications = median(own.map(sample => sample.verifications ?? 0))
-  return [title, median(cpu).toFixed(1), Math.min(...cpu).toFixed(1), times.toFixed(2), toBest.toFixed(2), added.toFixed(1),
+  return [title, median(cpu).toFixed(1), Math.min(...cpu).toFixed(1), times.toFixed(2), toBest.toFixed(2),
+    added.toFixed(1),
     median(rate).toFixed(0), Math.max(...rate).toFixed(0), ...counted ? [verifications.toFixed(1)] : []]
 }
 
@@ -68,7 +70,8 @@ export function table (title, heads, rows) {
 export function heading (how) {
   const { dependencies } = read('package.json')
   const [{ model }] = cpus()
-  const commit = execFileSync('git', ['describe', '--always', '--dirty'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim()
+  const commit =
+    execFileSync('git', ['describe', '--always', '--dirty'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim()
   const versions = Object.entries({ fastify: versionOf('fastify'), jose: versionOf('jose'), ...dependencies })
   return [
     `${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node.js ${process.version}, ${cpus().length} × ${model}, ${how}`,
@@ -79,7 +82,7 @@ export function heading (how) {
 
 /** @param {string} name of a package at the root */
 function versionOf (name) {
-  // Everybody shares the root's: an installation of its own here would set contestants apart.
+  // All contestants share the root's version: a separate installation here would favour some.
   if (Object.keys(read('package-lock.json').packages).some(path => path.endsWith(`node_modules/${name}`))) {
     throw new Error(`test/bench has a ${name} of its own`)
   }

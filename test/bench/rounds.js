@@ -31,7 +31,7 @@ export async function inTurns ({ rounds, seconds, access }, contestants, options
     await withServers(contestants.map(({ file }) => file), access.certsUrl, options, async servers => {
       for (const [i, contestant] of contestants.entries()) await warm(servers[i], contestant)
       for (let turn = 0; turn < TURNS; turn++) {
-        // To and fro, so that nobody always comes first.
+        // In alternating order, so that no contestant is always first.
         const order = [...contestants.entries()]
         for (const [i, contestant] of turn % 2 === 0 ? order : order.reverse()) {
           const samples = await measure(servers[i], contestant, { turn, turns: TURNS, seconds: seconds / TURNS })
@@ -66,7 +66,8 @@ export function shareOf (list, { turn, turns }) {
  */
 async function withServers ([file, ...others], certsUrl, options, use, running = []) {
   if (file === undefined) return use(running)
-  return withServer(file, certsUrl, options, server => withServers(others, certsUrl, options, use, [...running, server]))
+  return withServer(file, certsUrl, options,
+    server => withServers(others, certsUrl, options, use, [...running, server]))
 }
 
 /** @param {Figures} figures @param {string} figure @param {string} contestant @param {Sample} sample */

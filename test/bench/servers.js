@@ -21,7 +21,8 @@ import { join } from 'node:path'
 export async function withServer (contestant, certsUrl, { cookies = false, counting = false }, use) {
   const file = (/** @type {string} */ name) => join(import.meta.dirname, name)
   const preload = counting ? ['--import', file('count-verifications.js')] : []
-  const child = fork(file('server.js'), [contestant, certsUrl, JSON.stringify({ cookies })], { execArgv: ['--expose-gc', ...preload] })
+  const child = fork(file('server.js'), [contestant, certsUrl, JSON.stringify({ cookies })],
+    { execArgv: ['--expose-gc', ...preload] })
   const exit = once(child, 'exit')
   const crash = exit.then(([code]) => { throw new Error(`${contestant} ended with ${code}`) })
   crash.catch(() => {})

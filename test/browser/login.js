@@ -12,7 +12,8 @@ const { CHROMIUM_PATH: executablePath = '/usr/bin/chromium', SCREENSHOTS: screen
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 
 if (!existsSync(executablePath)) {
-  console.error(`There is no Chromium at ${executablePath}. Install it (Debian: apt-get install chromium), or say where it is by CHROMIUM_PATH.`)
+  console.error(
+    `There is no Chromium at ${executablePath}. Install it (Debian: apt-get install chromium), or say where it is by CHROMIUM_PATH.`)
   process.exit(1)
 }
 
@@ -32,6 +33,7 @@ after(async () => {
   await stop(started)
 })
 
+/** @param {import('fastify-cf-access').CfAccessDuration} session */
 async function start (session = '24h') {
   const [port, edgePort] = await Promise.all([freePort(), freePort()])
   return startBehindEdge({ port, edgePort, audience: AUDIENCE, session })
@@ -52,7 +54,7 @@ async function freePort () {
 }
 
 /**
- * A page of a browser nobody has signed in with.
+ * A page of a browser without a session.
  * @param {{ colorScheme?: 'light' | 'dark', edge?: { domain: string } }} [options]
  */
 async function openAdmin ({ colorScheme = 'light', edge = started.edge } = {}) {
@@ -85,22 +87,23 @@ test('who is in the admins group signs in and sees /admin', async () => {
   assert.deepEqual([cookie?.name, cookie?.httpOnly, cookie?.sameSite], ['CF_Authorization', true, 'Lax'])
 })
 
-test('who is not sees 403, and can sign in as somebody else', async () => {
+test('who is not sees 403, and can sign in as another user', async () => {
   const { page, admin } = await openAdmin()
   const answer = page.waitForResponse(admin)
   await page.getByRole('button', { name: 'Sign in as Bob' }).click()
   assert.equal((await answer).status(), 403)
   assert.match(await textOf(page), /You are bob@example\.com/)
-  await page.getByRole('link', { name: 'Sign in as somebody else' }).click()
+  await page.getByRole('link', { name: 'Sign in as another user' }).click()
   await page.getByRole('button', { name: 'Sign in as Alice' }).click()
   assert.equal(page.url(), admin)
   assert.match(await textOf(page), /Hello alice@example\.com/)
 })
 
-test('anybody can be typed, by the keyboard alone', async () => {
+test('any address can be typed, with the keyboard only', async () => {
   const { page, admin } = await openAdmin()
-  const label = page.getByLabel('Somebody else, by e-mail')
-  for (let presses = 0; presses < 20 && !await label.evaluate(input => input === input.ownerDocument.activeElement); presses++) await page.keyboard.press('Tab')
+  const label = page.getByLabel('Another user, by e-mail address')
+  for (let presses = 0; presses < 20 && !await label.evaluate(
+    input => input === input.ownerDocument.activeElement); presses++) await page.keyboard.press('Tab')
   await page.keyboard.type('carol@example.com')
   const answer = page.waitForResponse(admin)
   await page.keyboard.press('Enter')
@@ -142,7 +145,9 @@ for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
     assert.equal(await claims.isVisible(), true)
     for (const { text, ratio } of await contrasts(page)) assert.ok(ratio >= 4.5, `${text}: ${ratio}`)
     assert.deepEqual(complaints, [])
-    if (screenshots !== undefined) await page.screenshot({ path: join(screenshots, `login-${colorScheme}.png`), fullPage: true })
+    if (screenshots !== undefined) {
+      await page.screenshot({ path: join(screenshots, `login-${colorScheme}.png`), fullPage: true })
+    }
   })
 }
 
@@ -153,13 +158,17 @@ for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
  * @see WCAG 2.2, contrast ratio
  */
 async function contrasts (page) {
-  const texts = await page.locator('h1, p, strong, span, code, label, summary, button, a').evaluateAll(elements => elements.map(element => {
-    const view = element.ownerDocument.defaultView
-    let behind = element
-    let ground = 'rgba(0, 0, 0, 0)'
-    for (; behind !== null && ground === 'rgba(0, 0, 0, 0)'; behind = behind.parentElement) ground = view.getComputedStyle(behind).backgroundColor
-    return { text: element.textContent ?? '', colors: [view.getComputedStyle(element).color, ground] }
-  }))
+  const texts = await page.locator('h1, p, strong, span, code, label, summary, button, a').evaluateAll(
+    elements => elements.map(element => {
+      const view = element.ownerDocument.defaultView
+      let behind = element
+      let ground = 'rgba(0, 0, 0, 0)'
+      for (; behind !== null && ground === 'rgba(0, 0, 0, 0)'; behind = behind.parentElement) {
+        ground =
+      view.getComputedStyle(behind).backgroundColor
+      }
+      return { text: element.textContent ?? '', colors: [view.getComputedStyle(element).color, ground] }
+    }))
   return texts.map(({ text, colors }) => {
     const [dark = 0, light = 0] = colors.map(luminance).sort((a, b) => a - b)
     return { text, ratio: (light + 0.05) / (dark + 0.05) }

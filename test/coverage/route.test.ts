@@ -22,7 +22,8 @@ async function start (
   const app = createApp(t, server)
   await build(app)
   const port = await listen(app)
-  return async (target, token) => (await sendRaw(port, target, { headers: token === undefined ? {} : bearing(token) })).status
+  return async (target, token) =>
+    (await sendRaw(port, target, { headers: token === undefined ? {} : bearing(token) })).status
 }
 
 t.test('R-40 R-41 R-42 R-53 a target that a handler resolves differently than the router is guarded', async t => {
@@ -33,8 +34,10 @@ t.test('R-40 R-41 R-42 R-53 a target that a handler resolves differently than th
     'the wildcard of a joined URL': request => new URL(`http://x/${(request.params as { '*': string })['*']}`).pathname,
     'decodeURIComponent of the WHATWG path': request => posix.normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname))
   }
-  const targets = ['/a%2Fb/%2e%2e/admin/users', '/a%2fb/../admin', '/x%2f..%2fadmin/users', '/ad%09min/z', '/x/.%09./admin/z', '/x/%0a../admin', '/ad%0d%0amin',
-    '/%2fhost/admin', '/%2Fhost%2fadmin', '//x/admin/z', '//h%2fx/%2fadmin', '/%5chost/admin', 'http://x/admin/z', 'HTTPS://x/admin', '///x/admin', '/%09/x/admin',
+  const targets = ['/a%2Fb/%2e%2e/admin/users', '/a%2fb/../admin', '/x%2f..%2fadmin/users', '/ad%09min/z',
+    '/x/.%09./admin/z', '/x/%0a../admin', '/ad%0d%0amin',
+    '/%2fhost/admin', '/%2Fhost%2fadmin', '//x/admin/z', '//h%2fx/%2fadmin', '/%5chost/admin', 'http://x/admin/z',
+    'HTTPS://x/admin', '///x/admin', '/%09/x/admin',
     '/;p%2fq/%2fadmin', '/x/..%3b/../admin', '/%2Fx;%5cx;%252Fadmin', 'http://any?%25252F\\host/admin%5cx']
   for (const [name, read] of Object.entries(readers)) {
     const build = (isGuarded: boolean) => (app: FastifyInstance): void => {
@@ -82,7 +85,8 @@ t.test('a segment that lenient readers see as a prefix\'s, and others do not, be
     app.register(cfAccess, { ...B, prefix: '/admin/b' })
     app.get('/*', page)
   })
-  for (const target of ['/admin/b;v=1/x', '/admin/b./x', '/admin/b%20/x', '/admin/%EF%BD%82/x', '/admin/b%5cx', '/admin/b%00/x', '/admin/b%3fx']) {
+  for (const target of ['/admin/b;v=1/x', '/admin/b./x', '/admin/b%20/x', '/admin/%EF%BD%82/x', '/admin/b%5cx',
+    '/admin/b%00/x', '/admin/b%3fx']) {
     for (const token of [NONE, tokenOfA, tokenOfB]) t.equal(await statusOf(target, token), 401, target)
     t.equal(await statusOf(target, tokenOfBoth), 200, target)
   }
@@ -122,13 +126,20 @@ t.test('R-43 a guard() asks the nearest registration, and what guards the route 
 t.test('R-44 R-26 an opt-out opens the paths of its own pattern, and no other', async t => {
   const scope = await start(t, app => {
     app.register(cfAccess, A)
-    for (const pattern of ['/public/*', '/api/:v/public/*', '/files/:name.png', '/docs/:page?', '/health', '/pre*']) app.get(pattern, open, page)
+    for (const pattern of ['/public/*', '/api/:v/public/*', '/files/:name.png', '/docs/:page?', '/health', '/pre*']) {
+      app.get(pattern, open, page)
+    }
     app.get('/*', page)
   })
-  for (const target of ['/public/x', '/public/', '/public/x/y', '/public/a%20b', '/public/x;v=1', '/api/v1/public/x', '/api/%C3%A9/public/x',
-    '/files/a.png', '/docs', '/docs/x', '/health', '/health?x=/../y', '/prefix', '/pre']) t.equal(await scope(target), 200, target)
-  for (const target of ['/public', '/public/..%2fsecret', '/public/../secret', '/public/%2e%2e/secret', '/public/x%2f..%2f..%2fsecret', '/public/..;/secret', '/public/.%00./x',
-    '/api/v1/public/..%2fsecret', '/api/v1%2fsecret/public/x', '/api/..%2fsecret/public/x', '/files/..%2fx.png', '/secret', '/pre%2f..%2fsecret', '/docs/..%2fsecret']) {
+  for (const target of ['/public/x', '/public/', '/public/x/y', '/public/a%20b', '/public/x;v=1', '/api/v1/public/x',
+    '/api/%C3%A9/public/x',
+    '/files/a.png', '/docs', '/docs/x', '/health', '/health?x=/../y', '/prefix', '/pre']) {
+    t.equal(await scope(target), 200, target)
+  }
+  for (const target of ['/public', '/public/..%2fsecret', '/public/../secret', '/public/%2e%2e/secret',
+    '/public/x%2f..%2f..%2fsecret', '/public/..;/secret', '/public/.%00./x',
+    '/api/v1/public/..%2fsecret', '/api/v1%2fsecret/public/x', '/api/..%2fsecret/public/x', '/files/..%2fx.png',
+    '/secret', '/pre%2f..%2fsecret', '/docs/..%2fsecret']) {
     t.equal(await scope(target), 401, target)
     t.equal(await scope(target, tokenOfA), 200, `${target} as a user`)
   }
@@ -159,20 +170,25 @@ t.test('R-45 a prefix in a scope whose own has a parameter or a colon', async t 
       }, { prefix })
     }
   })
-  for (const target of ['/acme/admin', '/ac%2Fme/%61dmin/y', '/ac%2Fme/admin', '/acme/ADMIN/z', '/acme/admin%2fz', '/v1:beta/admin', '/v1:beta/admin/y', '/v1:beta/%61dmin/z', '/v1%3abeta/admin/z',
+  for (const target of ['/acme/admin', '/ac%2Fme/%61dmin/y', '/ac%2Fme/admin', '/acme/ADMIN/z', '/acme/admin%2fz',
+    '/v1:beta/admin', '/v1:beta/admin/y', '/v1:beta/%61dmin/z', '/v1%3abeta/admin/z',
     '/t-1/x/admin/z', '/t-%2f/x/%61dmin', '/acme/x/..%2fadmin']) {
     t.equal(await statusOf(target), 401, target)
     t.equal(await statusOf(target, tokenOfA), 200, `${target} as a user`)
   }
-  for (const target of ['/acme/x', '/v1:beta/x', '/t-1/x/y', '/acme/administrator']) t.equal(await statusOf(target), 200, target)
+  for (const target of ['/acme/x', '/v1:beta/x', '/t-1/x/y', '/acme/administrator']) {
+    t.equal(await statusOf(target), 200, target)
+  }
 })
 
 t.test('R-49 a 404 handler that calls itself a route is guarded', async t => {
-  for (const config of [{ url: '/public' }, { url: '/public', method: 'GET' }, { url: '/open', method: ['GET'] }, { url: '/public', cfAccess: false, method: 'GET' }]) {
+  for (const config of [{ url: '/public' }, { url: '/public', method: 'GET' }, { url: '/open', method: ['GET'] },
+    { url: '/public', cfAccess: false, method: 'GET' }]) {
     const statusOf = await start(t, app => {
       app.register(cfAccess, { ...A, prefix: '/admin' })
       app.get('/open', page)
-      app.setNotFoundHandler({ config } as { preHandler?: never }, (_request, reply) => { reply.send('what only admins see') })
+      app.setNotFoundHandler({ config } as { preHandler?: never },
+        (_request, reply) => { reply.send('what only admins see') })
     })
     for (const target of ['/admin', '/admin/unknown', '/x/..%2fadmin']) {
       t.equal(await statusOf(target), 401, `${target} of ${JSON.stringify(config)}`)
@@ -205,7 +221,8 @@ t.test('P-26 a policy counts as it was when its route was declared', async t => 
 t.test('a policy that a later hook puts in another\'s place counts', async t => {
   const statusOf = await start(t, async app => {
     await app.register(cfAccess, A)
-    app.addHook('onRoute', route => { route.config = { ...route.config, cfAccess: { include: { serviceToken: true } } } })
+    app.addHook('onRoute',
+      route => { route.config = { ...route.config, cfAccess: { include: { serviceToken: true } } } })
     app.get('/x', { config: { cfAccess: { include: { email: true } } } }, page)
   })
   t.equal(await statusOf('/x', tokenOfA), 403)
@@ -219,7 +236,8 @@ t.test('P-27 two registrations admit one identity, not one each', async t => {
     scope.get('/config', { config: { cfAccess: true } }, async request => request.cfAccess)
     scope.get('/guard', { preHandler: guard() }, async request => request.cfAccess)
   }, { prefix: '/admin' })
-  const cookies = (...tokens: string[]): { cookie: string } => ({ cookie: tokens.map(token => `CF_Authorization=${token}`).join('; ') })
+  const cookies = (...tokens: string[]): { cookie: string } =>
+    ({ cookie: tokens.map(token => `CF_Authorization=${token}`).join('; ') })
   const sameUserOfB = team.userToken({ email: 'a@acme.com', audience: OTHER_AUD })
   for (const url of ['/admin/config', '/admin/guard']) {
     for (const tokens of [[tokenOfA, tokenOfB], [tokenOfB, tokenOfA]]) {

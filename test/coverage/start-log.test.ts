@@ -20,7 +20,8 @@ interface Line {
 /** What the plugin logs until the application is ready. */
 async function linesOf (t: Test, build: (app: FastifyInstance) => unknown): Promise<Line[]> {
   const lines: Line[] = []
-  const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line)) } } })
+  const app = createApp(t,
+    { logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line)) } } })
   await build(app)
   await app.ready()
   return lines
@@ -31,7 +32,8 @@ async function warningsOf (t: Test, build: (app: FastifyInstance) => unknown): P
 }
 
 /** An authentication plugin as it is often written: without fastify-plugin, it guards only itself. */
-const unwrapped = (own: Partial<CfAccessOptions>) => async (app: FastifyInstance): Promise<void> => { await app.register(cfAccess, { ...options, ...own }) }
+const unwrapped = (own: Partial<CfAccessOptions>) =>
+  async (app: FastifyInstance): Promise<void> => { await app.register(cfAccess, { ...options, ...own }) }
 
 t.test('at info one line a registration says what it guards', async t => {
   const lines = await linesOf(t, async app => {
@@ -52,29 +54,33 @@ t.test('at info one line a registration says what it guards', async t => {
 })
 
 const UNUSED: Readonly<Record<string, [warning: RegExp, build: (app: FastifyInstance) => unknown]>> = {
-  'a prefix with a typing error': [/guards \/admni, and no route is there\. Check the spelling/, async app => {
+  'a prefix with a typing error': [/guards \/admni, but no route is there\. Check the spelling/, async app => {
     await app.register(cfAccess, { ...options, prefix: '/admni' })
     for (const path of ['/', '/admin', '/administrator', '/admin/:id', '/x/admni', '/pages/*']) app.get(path, page)
   }],
-  'such a prefix, registered last': [/guards \/admni, and no route is there\. Check the spelling/, async app => {
+  'such a prefix, registered last': [/guards \/admni, but no route is there\. Check the spelling/, async app => {
     for (const path of ['/', '/admin/:id']) app.get(path, page)
     await app.register(cfAccess, { ...options, prefix: '/admni' })
   }],
-  'a prefix that a scope\'s own comes before': [/guards \/api\/amdin, and no route is there\. Check the spelling/, app => {
-    app.register(async scope => {
-      await scope.register(cfAccess, { ...options, prefix: '/amdin' })
-      scope.get('/admin', page)
-    }, { prefix: '/api' })
-  }],
-  'an authentication plugin without fastify-plugin': [/guards everything in the scope \/, and no route is there\. A plugin .* must be wrapped in fastify-plugin/, async app => {
-    await app.register(unwrapped({}))
-    app.get('/admin', page)
-  }],
-  'one with a prefix': [/guards \/admin, and no route is there\. A plugin .* must be wrapped in fastify-plugin/, async app => {
-    app.get('/', page)
-    await app.register(unwrapped({ prefix: '/admin' }))
-    app.get('/admin', page)
-  }]
+  'a prefix that a scope\'s own comes before': [/guards \/api\/amdin, but no route is there\. Check the spelling/,
+    app => {
+      app.register(async scope => {
+        await scope.register(cfAccess, { ...options, prefix: '/amdin' })
+        scope.get('/admin', page)
+      }, { prefix: '/api' })
+    }],
+  'an authentication plugin without fastify-plugin': [
+    /guards everything in the scope \/, but no route is there\. A plugin .* must be wrapped in fastify-plugin/,
+    async app => {
+      await app.register(unwrapped({}))
+      app.get('/admin', page)
+    }],
+  'one with a prefix': [/guards \/admin, but no route is there\. A plugin .* must be wrapped in fastify-plugin/,
+    async app => {
+      app.get('/', page)
+      await app.register(unwrapped({ prefix: '/admin' }))
+      app.get('/admin', page)
+    }]
 }
 
 for (const [name, [warning, build]] of Object.entries(UNUSED)) {
@@ -103,7 +109,9 @@ const USED: Readonly<Record<string, (app: FastifyInstance) => unknown>> = {
   'a parametric route': app => { app.register(cfAccess, { ...options, prefix: '/admin' }); app.get('/:section', page) },
   'a parametric route declared before': async app => { app.get('/:section(^[a-z/]+$)/x', page); await app.register(cfAccess, { ...options, prefix: '/admin/x' }) },
   'a prefix in a parametric scope': app => {
-    app.register(async scope => { scope.register(cfAccess, { ...options, prefix: '/admin' }); scope.get('/admin/x', page) }, { prefix: '/:tenant' })
+    app.register(
+      async scope => { scope.register(cfAccess, { ...options, prefix: '/admin' }); scope.get('/admin/x', page) },
+      { prefix: '/:tenant' })
   },
   'global: false': app => { app.register(cfAccess, { ...options, global: false }); app.get('/', page) },
   'global: false in an authentication plugin': async app => { await app.register(unwrapped({ global: false })); app.get('/', page) },
@@ -127,7 +135,8 @@ t.test('R-50 R-34 middleware that is registered before is warned of', async t =>
     await app.register(cfAccess, options)
     app.get('/', page)
   })
-  t.match(warning, /Middleware .* before fastify-cf-access runs before it.*Register fastify-cf-access first \(with NestJS: on the adapter/)
+  t.match(warning,
+    /Middleware .* before fastify-cf-access runs before it.*Register fastify-cf-access first \(with NestJS: on the adapter/)
   t.strictSame(others, [])
   t.strictSame(await warningsOf(t, async app => {
     await app.register(cfAccess, options)

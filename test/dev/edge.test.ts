@@ -24,22 +24,30 @@ function tokenIn (cookie: string): string {
 t.test('it listens on 127.0.0.1 and nowhere else', async t => {
   t.match(edge.domain, /^http:\/\/127\.0\.0\.1:\d+$/)
   await once(connect(Number(new URL(edge.domain).port), '127.0.0.1'), 'connect')
-  const [error] = await once(connect(Number(new URL(edge.domain).port), '127.0.0.2').on('connect', () => { t.fail('it answers on 127.0.0.2') }), 'error')
-    .catch(error => [error])
+  const [error] =
+    await once(connect(Number(new URL(edge.domain).port), '127.0.0.2').on('connect',
+      () => { t.fail('it answers on 127.0.0.2') }), 'error')
+      .catch(error => [error])
   t.equal(error.code, 'ECONNREFUSED')
 })
 
 t.test('it does not start in production', async t => {
   t.intercept(process, 'env', { value: { ...process.env, NODE_ENV: 'production' } })
-  await t.rejects(createAccessEdge({ to, port: 0 }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /NODE_ENV=production/ })
+  await t.rejects(createAccessEdge({ to, port: 0 }), {
+    code: 'FST_CF_ACCESS_OPTIONS_INVALID',
+    message: /NODE_ENV=production/
+  })
 })
 
 t.test('a port that is taken is said to be', async t => {
   const port = Number(new URL(edge.domain).port)
-  await t.rejects(createAccessEdge({ to, port }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: new RegExp(`"port" is ${port}.*EADDRINUSE`) })
+  await t.rejects(createAccessEdge({ to, port }), {
+    code: 'FST_CF_ACCESS_OPTIONS_INVALID',
+    message: new RegExp(`"port" is ${port}.*EADDRINUSE`)
+  })
 })
 
-t.test('closed, it lets go of whoever is connected', async t => {
+t.test('closing ends open connections', async t => {
   const closing = await createAccessEdge({ to, port: 0 })
   const socket = connect(Number(new URL(closing.domain).port), '127.0.0.1')
   await once(socket, 'connect')
@@ -70,14 +78,15 @@ t.test('a session goes on through a rotation, under the new key', async t => {
   t.match(decodeJwt(renewed), { exp, identity_nonce: nonce })
 
   await edge.rotateKeys()
-  t.equal((await ask(edge.domain, { headers: { cookie, ...API } })).status, 401, 'a key that is published no longer signs nobody in')
+  t.equal((await ask(edge.domain, { headers: { cookie, ...API } })).status, 401,
+    'a key that is no longer published ends the session')
   t.equal((await ask(edge.domain, { headers: { cookie: `CF_Authorization=${renewed}` } })).status, 200)
 })
 
 t.test('keys rotate by the clock', async t => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
-  const edge = await startEdge(t, { to, rotate: 60 })
+  const edge = await startEdge(t, { to, rotate: '1m' })
   const [first] = await kidsOf(edge)
   mock.timers.tick(59_999)
   t.equal((await kidsOf(edge))[0], first)
@@ -89,10 +98,12 @@ t.test('keys rotate by the clock', async t => {
 
 t.test('an outage holds from the start until it is mended, at either endpoint or both', async t => {
   const edge = await startEdge(t, { to, outage: 'error' })
-  const statuses = async () => Promise.all(['certs', 'get-identity'].map(async endpoint => (await ask(`${edge.domain}/cdn-cgi/access/${endpoint}`, { headers })).status))
+  const statuses =
+    async () => Promise.all(
+      ['certs', 'get-identity'].map(async endpoint => (await ask(`${edge.domain}/cdn-cgi/access/${endpoint}`, { headers })).status))
   const headers = await signIn(edge, 'alice@acme.com')
   t.strictSame(await statuses(), [500, 500])
-  t.equal((await ask(edge.domain, { headers })).status, 200, 'nobody loses a session for it')
+  t.equal((await ask(edge.domain, { headers })).status, 200, 'the session goes on')
   edge.outage(null, 'certs')
   t.strictSame(await statuses(), [200, 500])
   edge.outage(null)
@@ -119,16 +130,18 @@ t.test('with a file for its keys, sessions outlive a restart', async t => {
   t.match(JSON.parse(body), { groups: ['admins'] })
 })
 
-t.test('a file that does not hold such keys is left alone, and said to be wrong', async t => {
+t.test('a file without such keys is not changed, and the error says so', async t => {
   const dir = t.testdir()
   const keys = join(dir, 'keys.json')
   for (const text of ['', '{}', '{"keys":[]}', '{"keys":[{"kty":"RSA"},{}]}', 'null']) {
     await writeFile(keys, text, { mode: 0o600 })
-    await t.rejects(createAccessEdge({ to, port: 0, keys }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"keys" names .*keys\.json, which does not hold keys/ }, text)
+    await t.rejects(createAccessEdge({ to, port: 0, keys }),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"keys" names .*keys\.json, which does not contain keys/ }, text)
     t.equal(await readFile(keys, 'utf8'), text)
   }
   await t.rejects(createAccessEdge({ to, port: 0, keys: dir }), { message: /cannot be read: EISDIR/ })
-  await t.rejects(createAccessEdge({ to, port: 0, keys: join(dir, 'none', 'keys.json') }), { message: /cannot be written: ENOENT/ })
+  await t.rejects(createAccessEdge({ to, port: 0, keys: join(dir, 'none', 'keys.json') }),
+    { message: /cannot be written: ENOENT/ })
 })
 
 t.test('X-28 a file of keys that other users have access to is rejected, with what to do', async t => {

@@ -41,7 +41,8 @@ t.test('headers that only Access may send never come from a client', async t => 
   t.equal(own.headers['cf-access-authenticated-user-email'], 'alice@acme.com')
   t.equal(decodeJwt(String(own.headers['cf-access-jwt-assertion']))['email'], 'alice@acme.com')
 
-  const open = await askEcho(`${guarded.domain}/public`, { headers: { ...ACCESS_HEADERS, ...pair(ROBOT), 'x-own': 'kept' } })
+  const open = await askEcho(`${guarded.domain}/public`,
+    { headers: { ...ACCESS_HEADERS, ...pair(ROBOT), 'x-own': 'kept' } })
   t.strictSame(Object.keys(open.headers).filter(name => /access/.test(name)), [])
   t.equal(open.headers['x-own'], 'kept')
 })
@@ -60,14 +61,22 @@ t.test('X-28 no header reaches the application that it could read as one of Acce
 })
 
 t.test('a client cannot have the headers taken away either', async t => {
-  const headers = { ...await signIn(edge, 'alice@acme.com'), connection: 'close, cf-access-jwt-assertion, cf-access-authenticated-user-email' }
+  const headers = {
+    ...await signIn(edge, 'alice@acme.com'),
+    connection: 'close, cf-access-jwt-assertion, cf-access-authenticated-user-email'
+  }
   t.match((await askEcho(edge.domain, { headers })).headers, {
     'cf-access-jwt-assertion': /./, 'cf-access-authenticated-user-email': 'alice@acme.com'
   })
 })
 
 t.test('the application sees the host, and all else, as the client sent it', async t => {
-  const headers = { ...await signIn(edge, 'alice@acme.com'), 'user-agent': 'Test', 'accept-language': 'de', authorization: 'Basic eA==' }
+  const headers = {
+    ...await signIn(edge, 'alice@acme.com'),
+    'user-agent': 'Test',
+    'accept-language': 'de',
+    authorization: 'Basic eA=='
+  }
   const received = await askEcho(`${edge.domain}/x?a=%20&a=b+c&&d`, { headers })
   t.equal(received.url, '/x?a=%20&a=b+c&&d')
   t.match(received.headers, { ...headers, host: edge.domain.slice('http://'.length) })
@@ -75,7 +84,12 @@ t.test('the application sees the host, and all else, as the client sent it', asy
 
 t.test('a service token\'s pair gets a token of its own', async t => {
   const { headers } = await askEcho(edge.domain, { headers: pair(ROBOT) })
-  t.match(decodeJwt(String(headers['cf-access-jwt-assertion'])), { common_name: ROBOT.clientId, sub: '', aud: ['root-tag'], type: 'app' })
+  t.match(decodeJwt(String(headers['cf-access-jwt-assertion'])), {
+    common_name: ROBOT.clientId,
+    sub: '',
+    aud: ['root-tag'],
+    type: 'app'
+  })
   t.strictSame(Object.keys(headers).filter(name => /access/.test(name)), ['cf-access-jwt-assertion'])
   t.equal((await askEcho(`${edge.domain}/admin`, { headers: pair(ROBOT) })).url, '/admin')
 })
@@ -113,7 +127,11 @@ t.test('a user that the policy denies gets 403: a page for a browser, JSON for o
   const session = await signIn(edge, 'bob@acme.com', 'admin-tag')
   const page = await ask(`${edge.domain}/admin?x=1`, { headers: { ...session, ...BROWSER } })
   t.equal(page.status, 403)
-  t.match(page.headers, { 'cf-access-error': 'include', 'cache-control': 'no-store', 'content-security-policy': /default-src 'none'/ })
+  t.match(page.headers, {
+    'cf-access-error': 'include',
+    'cache-control': 'no-store',
+    'content-security-policy': /default-src 'none'/
+  })
   t.match(page.body, /bob@acme\.com.*The back office.*<code>include<\/code>/s)
   t.match(page.body, 'kid=admin-tag&amp;redirect_url=%2Fadmin%3Fx%3D1')
 
@@ -128,7 +146,8 @@ t.test('a user that the policy denies gets 403: a page for a browser, JSON for o
 t.test('the longest path decides, and one session serves every application', async t => {
   const session = await signIn(edge, 'bob@acme.com', 'root-tag')
   const ends = decodeJwt(session.cookie.split('=')[1]!)
-  for (const [path, audience] of [['/', 'root-tag'], ['/administrator', 'root-tag'], ['/admin/open/x', edge.applications[2]!.audience]] as const) {
+  for (const [path, audience] of [['/', 'root-tag'], ['/administrator', 'root-tag'],
+    ['/admin/open/x', edge.applications[2]!.audience]] as const) {
     const { status, headers, body } = await ask(edge.domain + path, { headers: session })
     t.equal(status, 200, path)
     const claims = decodeJwt(JSON.parse(body).headers['cf-access-jwt-assertion'])
@@ -138,15 +157,17 @@ t.test('the longest path decides, and one session serves every application', asy
   }
 })
 
-t.test('what belongs to no application is public, with neither login nor token', async t => {
-  const { headers } = await askEcho(`${guarded.domain}/public`, { headers: { ...BROWSER, ...await signIn(guarded, 'alice@example.com') } })
+t.test('what belongs to no application is public, without login and token', async t => {
+  const { headers } = await askEcho(`${guarded.domain}/public`,
+    { headers: { ...BROWSER, ...await signIn(guarded, 'alice@example.com') } })
   t.notOk(headers['cf-access-jwt-assertion'])
   t.equal((await ask(`${guarded.domain}/admin`, { headers: BROWSER })).status, 302)
 })
 
 t.test('several paths may be of one application, each with a policy of its own', async t => {
   const policy = { include: { email: 'alice@acme.com' } }
-  const one = await startEdge(t, { to, applications: [{ path: '/', audience: 'tag' }, { path: '/admin', audience: 'tag', name: 'The back office', policy }] })
+  const one = await startEdge(t,
+    { to, applications: [{ path: '/', audience: 'tag' }, { path: '/admin', audience: 'tag', name: 'The back office', policy }] })
   t.match((await ask(`${one.domain}/cdn-cgi/access/login?kid=tag&redirect_url=/admin/x`)).body, 'The back office')
   const session = await signIn(one, 'bob@acme.com')
   t.equal((await ask(one.domain, { headers: session })).status, 200)
@@ -167,15 +188,18 @@ t.test('a login that asks for no application is for the one it leads to, else fo
 
 t.test('an application is found however its path is written', async t => {
   t.equal((await ask(guarded.domain, { target: '/public' })).status, 200)
-  for (const target of ['/admin', '/ADMIN', '/%61dmin', '/%2561dmin', '/./admin', '/x/../admin', '//admin', '/admin;x', '/x%2f..%2fadmin', '\\admin']) {
+  for (const target of ['/admin', '/ADMIN', '/%61dmin', '/%2561dmin', '/./admin', '/x/../admin', '//admin', '/admin;x',
+    '/x%2f..%2fadmin', '\\admin']) {
     const { status } = await ask(guarded.domain, { target })
     t.ok([400, 401, 404].includes(status), `${target}: ${status}`)
   }
-  t.equal((await ask(guarded.domain, { target: `/${'a'.repeat(1100)};` })).status, 400, 'an ambiguous target is rejected')
+  t.equal((await ask(guarded.domain, { target: `/${'a'.repeat(1100)};` })).status, 400,
+    'an ambiguous target is rejected')
 })
 
 t.test('/cdn-cgi never reaches the application', async t => {
-  for (const target of ['/cdn-cgi', '/cdn-cgi/', '/cdn-cgi/x', '/cdn-cgi/access/x', '/cdn-cgi/access/certs/x', '/CDN-CGI/access/certs', '/%63dn-cgi/x', '/./cdn-cgi/x', '/x/../cdn-cgi/x', '//cdn-cgi/x', '/x%2f..%2fcdn-cgi']) {
+  for (const target of ['/cdn-cgi', '/cdn-cgi/', '/cdn-cgi/x', '/cdn-cgi/access/x', '/cdn-cgi/access/certs/x',
+    '/CDN-CGI/access/certs', '/%63dn-cgi/x', '/./cdn-cgi/x', '/x/../cdn-cgi/x', '//cdn-cgi/x', '/x%2f..%2fcdn-cgi']) {
     const { status, body } = await ask(guarded.domain, { target })
     t.ok(status === 404 || status === 400, `${target}: ${status}`)
     t.notMatch(body, '"url"')
@@ -189,7 +213,8 @@ t.test('it answers to names of this machine alone', async t => {
   for (const host of ['127.0.0.1', `localhost:${port}`, 'app.localhost', 'LOCALHOST']) {
     t.equal((await ask(`${guarded.domain}/public`, { headers: { host } })).status, 200, host)
   }
-  for (const host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example', 'evil-localhost']) {
+  for (const host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example',
+    'evil-localhost']) {
     for (const path of ['/public', '/cdn-cgi/access/login', '/cdn-cgi/access/certs']) {
       t.equal((await ask(guarded.domain + path, { headers: { host } })).status, 421, `${host} ${path}`)
     }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { announcement } from '../../lib/dev/announcement.js'
+import { banner } from '../../lib/dev/banner.js'
 import { readArguments } from '../../lib/dev/arguments.js'
 import { main } from '../../lib/dev/main.js'
 import { ask, BROWSER, serveEcho } from '../fixtures/edge.js'
@@ -13,7 +13,8 @@ const root = resolve(import.meta.dirname, '..', '..')
 
 /** The command, in a process of its own. */
 function run (t: Test, args: readonly string[], nodeArgs: readonly string[] = []): ChildProcess {
-  const child = spawn(process.execPath, [...process.execArgv, ...nodeArgs, join(root, 'lib/dev/cli.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...process.execArgv, ...nodeArgs, join(root, 'lib/dev/cli.ts'), ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill())
   return child
 }
@@ -33,7 +34,8 @@ const WITHOUT_PROXY = `data:text/javascript,${encodeURIComponent(`
     }\`))`)}`
 
 // Started before it is asked for, since processes take their time.
-const withoutProxy = outcomeOf(run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0'], ['--import', WITHOUT_PROXY]))
+const withoutProxy =
+  outcomeOf(run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0'], ['--import', WITHOUT_PROXY]))
 
 t.test('it says what it is, and how to use it, ready to paste', async t => {
   const to = await serveEcho(t)
@@ -47,8 +49,8 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
   })
   const announced = await said
   t.match(announced.split('\n')[0], /^An emulator for Cloudflare Access, for development only/)
-  const [, domain] = /^Open (http:\/\/127\.0\.0\.1:\d+) in place of /m.exec(announced)!
-  t.match(announced, `in place of ${to}\n`)
+  const [, domain] = /^Open (http:\/\/127\.0\.0\.1:\d+) instead of /m.exec(announced)!
+  t.match(announced, `instead of ${to}\n`)
   t.match(announced, `  { teamDomain: '${domain}', audience: 'my-tag' }\n`)
   t.match(announced, `  CF_ACCESS_TEAM_DOMAIN=${domain}\n  CF_ACCESS_AUD=my-tag\n`)
   t.equal((await ask(domain!, { headers: BROWSER })).status, 302)
@@ -58,7 +60,11 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
 })
 
 t.test('it ends with 1 and one line that says what to install', async t => {
-  t.match(await withoutProxy, { code: 1, out: '', error: /^The emulator needs @fastify\/http-proxy: npm install --save-dev @fastify\/http-proxy\n$/ })
+  t.match(await withoutProxy, {
+    code: 1,
+    out: '',
+    error: /^The emulator needs @fastify\/http-proxy: npm install --save-dev @fastify\/http-proxy\n$/
+  })
 })
 
 t.test('it tells its usage and its version', async t => {
@@ -71,14 +77,21 @@ t.test('it tells its usage and its version', async t => {
 
 t.test('it gives each application\'s options and tag', async t => {
   const domain = 'http://127.0.0.1:4000'
-  const text = announcement({ domain, applications: [{ path: '/', audience: 'one', name: '/' }, { path: '/admin', audience: 'two', name: '/admin' }] }, 'http://127.0.0.1:3000')
-  t.match(text, `  { teamDomain: '${domain}', audience: 'one' }\n  { prefix: '/admin', teamDomain: '${domain}', audience: 'two' }\n`)
+  const text =
+    banner({
+      domain,
+      applications: [{ path: '/', audience: 'one', name: '/' }, { path: '/admin', audience: 'two', name: '/admin' }]
+    }, 'http://127.0.0.1:3000')
+  t.match(text,
+    `  { teamDomain: '${domain}', audience: 'one' }\n  { prefix: '/admin', teamDomain: '${domain}', audience: 'two' }\n`)
   t.match(text, '  CF_ACCESS_AUD=one\n  CF_ACCESS_AUD=two  # /admin\n')
 })
 
 t.test('every flag becomes an option', async t => {
-  const { dev } = await readArguments(['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--user', 'a@acme.com=x, y,', '--user=b@acme.com',
-    '--service-token', 'x.access=a=b', '--audience', 'tag', '--session', '5m', '--rotate', '60', '--outage', 'slow', '--keys', 'k.json']) as { dev: object }
+  const { dev } = await readArguments(
+    ['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--user', 'a@acme.com=x, y,', '--user=b@acme.com',
+      '--service-token', 'x.access=a=b', '--audience', 'tag', '--session', '5m', '--rotate', '60s', '--outage', 'slow',
+      '--keys', 'k.json']) as { dev: object }
   t.strictSame(dev, {
     to: 'http://127.0.0.1:3000',
     port: 1,
@@ -86,7 +99,7 @@ t.test('every flag becomes an option', async t => {
     serviceTokens: [{ clientId: 'x.access', clientSecret: 'a=b' }],
     applications: [{ path: '/', audience: 'tag' }],
     session: '5m',
-    rotate: 60,
+    rotate: '60s',
     outage: 'slow',
     keys: 'k.json'
   })
@@ -94,12 +107,16 @@ t.test('every flag becomes an option', async t => {
 
 t.test('an outage need not be named', async t => {
   t.strictSame(await readArguments(['dev', '--outage']), { dev: { outage: 'down' } })
-  t.strictSame(await readArguments(['dev', '--outage', '--rotate', '60']), { dev: { outage: 'down', rotate: 60 } })
+  t.strictSame(await readArguments(['dev', '--outage', '--rotate', '60s']), { dev: { outage: 'down', rotate: '60s' } })
   t.strictSame(await readArguments(['dev', '--outage=html']), { dev: { outage: 'html' } })
 })
 
 t.test('a file says the same and more, and flags go first', async t => {
-  const config = { to: 'http://127.0.0.1:1', port: 2, applications: [{ path: '/admin', policy: { include: { group: 'admins' } } }] }
+  const config = {
+    to: 'http://127.0.0.1:1',
+    port: 2,
+    applications: [{ path: '/admin', policy: { include: { group: 'admins' } } }]
+  }
   const file = join(t.testdir({ 'access.json': JSON.stringify(config) }), 'access.json')
   t.strictSame(await readArguments(['dev', '--config', file, '--port', '3']), { dev: { ...config, port: 3 } })
 })
@@ -107,15 +124,15 @@ t.test('a file says the same and more, and flags go first', async t => {
 t.test('what it cannot understand it says', async t => {
   const dir = t.testdir({ 'list.json': '[]', 'null.json': 'null', 'broken.json': '{' })
   const wrong: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
-    [['start'], /The command is 'start'; it takes "dev" alone/],
+    [['start'], /The command is 'start'; it takes "dev"\./],
     [['dev', 'http://127.0.0.1:3000'], /The command is 'http:\/\/127\.0\.0\.1:3000'/],
     [['--to', 'x'], /The command is undefined/],
     [['dev', '--too', 'x'], /"--too" is not known; did you mean "--to"\?/],
     [['dev', '--to'], /'--to <value>' argument missing.*See --help/],
     [['dev', '--help=yes'], /--help.* does not take an argument.*See --help/],
     [['dev', '--service-token', 'x'], /"--service-token" is 'x'; it takes ID=SECRET/],
-    [['dev', '--config', join(dir, 'list.json')], /"--config" names .*list\.json, which does not hold a JSON object/],
-    [['dev', '--config', join(dir, 'null.json')], /null\.json, which does not hold a JSON object/],
+    [['dev', '--config', join(dir, 'list.json')], /"--config" names .*list\.json, which does not contain a JSON object/],
+    [['dev', '--config', join(dir, 'null.json')], /null\.json, which does not contain a JSON object/],
     [['dev', '--config', join(dir, 'broken.json')], /broken\.json, which cannot be read: .*JSON/],
     [['dev', '--config', join(dir, 'none.json')], /none\.json, which cannot be read: ENOENT/]
   ]

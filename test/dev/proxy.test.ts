@@ -30,10 +30,14 @@ let answersOf503 = 0
 
 const { origin: to } = await serve(t, async (request, response): Promise<unknown> => {
   const { url, method } = request
-  if (url === '/digest') return response.end(`${method} ${request.headers['content-type']} ${digest(await read(request))}`)
+  if (url === '/digest') {
+    return response.end(`${method} ${request.headers['content-type']} ${digest(await read(request))}`)
+  }
   if (url === '/big') return response.end(BIG)
   if (url === '/busy') return response.writeHead(503, { 'retry-after': '1' }).end(`busy ${++answersOf503}`)
-  if (url === '/moved') return response.writeHead(307, { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] }).end()
+  if (url === '/moved') {
+    return response.writeHead(307, { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] }).end()
+  }
   if (url === '/method') return response.end(method)
   if (url === '/broken') return request.socket.destroy()
   if (url === '/events') {
@@ -48,16 +52,25 @@ let events: ServerResponse | undefined
 const edge = await startEdge(t, { to, serviceTokens: [CREDENTIALS] })
 
 t.test('large bodies come through whole, whatever their type', async t => {
-  for (const type of ['application/octet-stream', 'text/plain', 'application/json', 'multipart/form-data; boundary=x', 'application/x-www-form-urlencoded']) {
-    const { status, body } = await ask(`${edge.domain}/digest`, { method: 'POST', headers: { ...ROBOT, 'content-type': type }, body: BIG })
+  for (const type of ['application/octet-stream', 'text/plain', 'application/json', 'multipart/form-data; boundary=x',
+    'application/x-www-form-urlencoded']) {
+    const { status, body } = await ask(`${edge.domain}/digest`, {
+      method: 'POST',
+      headers: { ...ROBOT, 'content-type': type },
+      body: BIG
+    })
     t.equal(status, 200, type)
     t.equal(body, `POST ${type} ${digest(BIG)}`)
   }
 })
 
 t.test('so do bodies of unknown length, and those a client asks about first', async t => {
-  for (const headers of [{ 'transfer-encoding': 'chunked' }, { expect: '100-continue', 'content-length': String(BIG.length) }]) {
-    const request = httpRequest(`${edge.domain}/digest`, { method: 'PUT', headers: { ...ROBOT, 'content-type': 'x/y', ...headers } })
+  for (const headers of [{ 'transfer-encoding': 'chunked' },
+    { expect: '100-continue', 'content-length': String(BIG.length) }]) {
+    const request = httpRequest(`${edge.domain}/digest`, {
+      method: 'PUT',
+      headers: { ...ROBOT, 'content-type': 'x/y', ...headers }
+    })
     request.flushHeaders()
     if ('expect' in headers) await once(request, 'continue')
     request.end(BIG)
@@ -67,7 +80,10 @@ t.test('so do bodies of unknown length, and those a client asks about first', as
 })
 
 t.test('a question with a body of its own is a question still', async t => {
-  const { status, body } = await ask(`${edge.domain}/method`, { headers: { ...ROBOT, 'content-type': 'application/json', 'content-length': '2' }, body: '{}' })
+  const { status, body } = await ask(`${edge.domain}/method`, {
+    headers: { ...ROBOT, 'content-type': 'application/json', 'content-length': '2' },
+    body: '{}'
+  })
   t.strictSame([status, body], [200, 'GET'])
 })
 
@@ -109,8 +125,8 @@ t.test('what the application says of its own connection does not reach the clien
 })
 
 t.test('an application that is not there, or breaks off, is told of as 502', async t => {
-  const nobody = await startEdge(t, { to: 'http://127.0.0.1:1', serviceTokens: [CREDENTIALS] })
-  for (const address of [nobody.domain, `${edge.domain}/broken`]) {
+  const unreachable = await startEdge(t, { to: 'http://127.0.0.1:1', serviceTokens: [CREDENTIALS] })
+  for (const address of [unreachable.domain, `${edge.domain}/broken`]) {
     const { status, body } = await ask(address, { headers: ROBOT })
     t.equal(status, 502)
     t.match(body, /the application at http:\/\/127\.0\.0\.1:\d+ does not answer/)
@@ -122,7 +138,11 @@ t.test('a WebSocket comes through with the token of its handshake, and not witho
   t.teardown(() => app.close())
   await app.register(fastifyWebsocket)
   app.get('/live', { websocket: true }, (socket, request) => {
-    socket.on('message', (message: Buffer) => { socket.send(`${message} from ${request.headers['cf-access-authenticated-user-email']}, ${request.headers.host}, ${request.headers['x-own']}`) })
+    socket.on('message',
+      (message: Buffer) => {
+        socket.send(
+      `${message} from ${request.headers['cf-access-authenticated-user-email']}, ${request.headers.host}, ${request.headers['x-own']}`)
+      })
   })
   const front = await startEdge(t, { to: await app.listen({ port: 0, host: '127.0.0.1' }) })
   const headers = await signIn(front, 'alice@acme.com')

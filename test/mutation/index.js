@@ -12,7 +12,10 @@ import { compilable } from './types.js'
 import { filesIn, Workplace } from './workplace.js'
 
 /** @typedef {import('./mutants.js').Mutant} Mutant */
-/** @typedef {{ file: string, before: string, after?: string, reason: string }} Equivalent without `after`: all mutants of these lines */
+/**
+ * @typedef {{ file: string, before: string, after?: string, reason: string }} Equivalent without `after`: all mutants
+ * of these lines
+ */
 /** @typedef {{ file: string, tests: string[] }} Source */
 /** @typedef {Source & { mutants: Mutant[], survivors: Mutant[], killed: number, timedOut: number }} Result */
 
@@ -74,7 +77,8 @@ async function prepare (sources) {
     const all = mutantsOf(source.file, await readFile(join(root, source.file), 'utf8'))
     const valid = compilable(root, source.file, all)
     const mutants = valid.filter(mutant => !isEquivalent(mutant))
-    console.log(`${source.file}: ${mutants.length} mutants, not counting ${all.length - valid.length} that do not compile and ${valid.length - mutants.length} that change nothing`)
+    console.log(
+      `${source.file}: ${mutants.length} mutants, not counting ${all.length - valid.length} that do not compile and ${valid.length - mutants.length} that change nothing`)
     results.push({ ...source, mutants, survivors: [], killed: 0, timedOut: 0 })
   }
   return results
@@ -86,7 +90,8 @@ function makeKey () {
 
 /** @param {Mutant} mutant */
 function isEquivalent ({ file, before, after }) {
-  const known = equivalents.find(other => other.file === file && other.before === before && (other.after ?? after) === after)
+  const known =
+    equivalents.find(other => other.file === file && other.before === before && (other.after ?? after) === after)
   if (known !== undefined) unused.delete(known)
   return known !== undefined
 }
@@ -168,11 +173,14 @@ async function share (items, work) {
 function report () {
   console.log('\nkilled  timed out  survived    score')
   for (const { file, killed, timedOut, survivors } of [...results, total()]) {
-    const columns = [[killed, 6], [timedOut, 11], [survivors.length, 10], [`${scoreOf(killed, survivors.length).toFixed(1)} %`, 9]]
+    const columns = [[killed, 6], [timedOut, 11], [survivors.length, 10],
+      [`${scoreOf(killed, survivors.length).toFixed(1)} %`, 9]]
     console.log(`${columns.map(([value, width]) => String(value).padStart(Number(width))).join('')}  ${file}`)
   }
   const stale = [...unused].filter(({ file }) => results.some(result => result.file === file))
-  for (const { file, before } of stale) console.log(`equivalent.json has a mutant that is not made any longer, in ${file}: ${before}`)
+  for (const { file, before } of stale) {
+    console.log(`equivalent.json has a mutant that is not made any longer, in ${file}: ${before}`)
+  }
   const score = scoreOf(total().killed, total().survivors.length)
   console.log(`${workers} workers took ${secondsSince(started)} s.`)
   return score < wantedScore || stale.length > 0 ? 1 : 0

@@ -44,7 +44,8 @@ const METHODS = new Map([
 ])
 
 // Calls that hand on what they are called on, changed: without them it stays as it is.
-const FILTERS = new Set(['filter', 'slice', 'trim', 'sort', 'toSorted', 'reverse', 'replace', 'replaceAll', 'normalize', 'toLowerCase', 'toUpperCase'])
+const FILTERS = new Set(['filter', 'slice', 'trim', 'sort', 'toSorted', 'reverse', 'replace', 'replaceAll', 'normalize',
+  'toLowerCase', 'toUpperCase'])
 
 /**
  * @param {string} file
@@ -86,7 +87,10 @@ function dedent (lines) {
 
 /** @param {ts.Node} node @returns {Generator<Edit>} */
 function * edits (node) {
-  if (ts.isTypeNode(node) || ts.isImportDeclaration(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return
+  if (ts.isTypeNode(node) || ts.isImportDeclaration(node) || ts.isInterfaceDeclaration(node) ||
+    ts.isTypeAliasDeclaration(node)) {
+    return
+  }
   yield * editsOf(node)
   for (const child of node.getChildren()) yield * edits(child)
 }
@@ -95,15 +99,22 @@ function * edits (node) {
 function * editsOf (node) {
   if (ts.isBinaryExpression(node)) yield * ofOperator(node)
   else if (ts.isPrefixUnaryExpression(node)) yield * ofUnary(node)
-  else if (ts.isPostfixUnaryExpression(node)) yield [node, node.getText().endsWith('++') ? `${node.operand.getText()}--` : `${node.operand.getText()}++`]
-  else if (ts.isIfStatement(node)) yield * ofCondition(node.expression)
+  else if (ts.isPostfixUnaryExpression(node)) {
+    yield [node, node.getText().endsWith('++')
+      ? `${node.operand.getText()}--`
+      : `${node.operand.getText()}++`]
+  } else if (ts.isIfStatement(node)) yield * ofCondition(node.expression)
   else if (ts.isConditionalExpression(node)) yield * ofCondition(node.condition)
   else if (ts.isWhileStatement(node)) yield [node.expression, 'false']
   else if (ts.isForStatement(node) && node.condition !== undefined) yield [node.condition, 'false']
   else if (ts.isCallExpression(node)) yield * ofCall(node)
-  else if (ts.isExpressionStatement(node) || ts.isThrowStatement(node) || ts.isContinueStatement(node) || ts.isBreakStatement(node)) yield [node, ';']
-  else if (ts.isReturnStatement(node)) yield [node, node.expression === undefined ? ';' : `{ ${node.expression.getText()} }`]
-  else yield * ofLiteral(node)
+  else if (ts.isExpressionStatement(node) || ts.isThrowStatement(node) || ts.isContinueStatement(node) ||
+    ts.isBreakStatement(node)) yield [node, ';']
+  else if (ts.isReturnStatement(node)) {
+    yield [node, node.expression === undefined
+      ? ';'
+      : `{ ${node.expression.getText()} }`]
+  } else yield * ofLiteral(node)
 }
 
 /** @param {ts.BinaryExpression} node @returns {Generator<Edit>} */
@@ -117,7 +128,9 @@ function * ofOperator ({ left, operatorToken, right }) {
 
 /** @param {ts.PrefixUnaryExpression} node @returns {Generator<Edit>} */
 function * ofUnary (node) {
-  if (node.operator === SyntaxKind.ExclamationToken || node.operator === SyntaxKind.MinusToken) yield [node, node.operand.getText()]
+  if (node.operator === SyntaxKind.ExclamationToken || node.operator === SyntaxKind.MinusToken) {
+    yield [node, node.operand.getText()]
+  }
 }
 
 /** @param {ts.Expression} condition @returns {Generator<Edit>} */
@@ -134,7 +147,9 @@ function * ofCall (node) {
   const other = METHODS.get(name)
   if (other !== undefined) yield [expression.name, other]
   if (FILTERS.has(name)) yield [node, expression.expression.getText()]
-  if (expression.getText() === 'Object.freeze' && node.arguments[0] !== undefined) yield [node, node.arguments[0].getText()]
+  if (expression.getText() === 'Object.freeze' && node.arguments[0] !== undefined) {
+    yield [node, node.arguments[0].getText()]
+  }
 }
 
 /** @param {ts.Node} node @returns {Generator<Edit>} */
@@ -162,7 +177,9 @@ function * ofRegExp (node) {
   // An anchor, a negation, a repetition, a bound; what is escaped is matched first, and so passed over.
   for (const { 0: part, index } of pattern.matchAll(/\\.|\[\^|\^|\$|[+*](?!\?)|\d+(?=[,}])/g)) {
     const other = otherPart(part)
-    if (other !== null) yield [node, `/${pattern.slice(0, index)}${other}${pattern.slice(index + part.length)}/${flags}`]
+    if (other !== null) {
+      yield [node, `/${pattern.slice(0, index)}${other}${pattern.slice(index + part.length)}/${flags}`]
+    }
   }
 }
 

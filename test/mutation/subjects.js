@@ -6,7 +6,7 @@
 export const subjects = {
   coverage: {
     sources: ['lib/coverage', 'lib/registration.ts'],
-    tests: ['coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
+    tests: ['coverage/possible-paths', 'coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
       'application/autoload', 'application/fuzz']
   },
   guard: {

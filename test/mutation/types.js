@@ -24,7 +24,9 @@ export function compilable (root, file, mutants) {
   host.fileExists = name => texts.has(name) || fileExists(name)
   host.getSourceFile = (name, ...rest) => {
     const text = texts.get(name)
-    return text === undefined ? getSourceFile(name, ...rest) : ts.createSourceFile(name, text, ts.ScriptTarget.ES2023, true)
+    return text === undefined
+      ? getSourceFile(name, ...rest)
+      : ts.createSourceFile(name, text, ts.ScriptTarget.ES2023, true)
   }
   const program = ts.createProgram([...texts.keys()], options, host)
   const errorsOf = (/** @type {number} */ i) => {
@@ -36,7 +38,10 @@ export function compilable (root, file, mutants) {
   return mutants.filter((_mutant, i) => errorsOf(i + 1).every(error => known.has(error)))
 }
 
-/** The project's own, but without what is a matter of tidiness: a fault that leaves something unused is a fault. @param {string} root */
+/**
+ * The project's own, but without what is a matter of tidiness: a fault that leaves something unused is a fault. @param
+ * {string} root
+ */
 function compilerOptions (root) {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)

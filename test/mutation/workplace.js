@@ -56,7 +56,10 @@ export class Workplace {
    */
   async run (test, timeout) {
     const child = spawn(process.execPath, ['--import', PRELOADED, test.replace(/\.ts$/, '.js')], {
-      cwd: this.folder, env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '0', SAVED_KEYS: this.keys }, stdio: ['ignore', 'pipe', 'ignore']
+      cwd: this.folder,
+      env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '0', SAVED_KEYS: this.keys },
+      stdio: [
+        'ignore', 'pipe', 'ignore']
     })
     this.#running = child
     return await new Promise(resolve => {

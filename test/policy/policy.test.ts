@@ -11,7 +11,11 @@ let team: AccessTeam
 t.before(async () => { team = await startTeam(t) })
 
 const user = (email: string, claims = {}): string => team.userToken({ email, audience: AUD, claims })
-const known = (identity: Record<string, unknown>): string => team.userToken({ email: 'a@acme.com', audience: AUD, identity })
+const known = (identity: Record<string, unknown>): string => team.userToken({
+  email: 'a@acme.com',
+  audience: AUD,
+  identity
+})
 const service = (clientId = CLIENT_ID): string => team.serviceToken({ clientId, audience: AUD })
 const certificate = (): string => team.certificateToken({ commonName: 'printer', audience: AUD })
 
@@ -27,7 +31,10 @@ async function ask (t: Test, policy: CfAccessPolicy, token: string): Promise<num
     scope.get('/config', { config: { cfAccess: policy } }, async () => 'in')
     scope.get('/guard', { preHandler: guard(policy) }, async () => 'in')
   })
-  const answers = await Promise.all(['/registration', '/config', '/guard'].map(url => app.inject({ url, headers: bearing(token) })))
+  const answers = await Promise.all(['/registration', '/config', '/guard'].map(url => app.inject({
+    url,
+    headers: bearing(token)
+  })))
   const [first, ...others] = answers
   for (const other of others) t.equal(other.body, first!.body, 'the three places agree')
   return first!.statusCode
@@ -48,7 +55,8 @@ t.test('without include, every verified user, service and certificate is admitte
 t.test('P-01 email admits the users it names, whatever their case', async t => {
   const policy = { include: { email: ['a@acme.com', 'B@acme.com'] } }
   await admits(t, policy, user('a@acme.com'), user('A@ACME.com'), user('b@acme.com'))
-  await forbids(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'), user('\u0430@acme.com'), service(), certificate())
+  await forbids(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'), user('\u0430@acme.com'),
+    service(), certificate())
 })
 
 t.test('P-01 email: true admits any user, and no service or certificate', async t => {
@@ -59,14 +67,15 @@ t.test('P-01 email: true admits any user, and no service or certificate', async 
 t.test('P-02 emailDomain compares the whole domain', async t => {
   const policy = { include: { emailDomain: 'kacme.com' } }
   await admits(t, policy, user('a@kacme.com'), user('A@KACME.com'))
-  await forbids(t, policy, user('a@sub.kacme.com'), user('a@kacme.com.evil'), user('a@evilkacme.com'), user('a@kacme.com.'),
+  await forbids(t, policy, user('a@sub.kacme.com'), user('a@kacme.com.evil'), user('a@evilkacme.com'),
+    user('a@kacme.com.'),
     user('a@k\u0430cme.com'), user('a@\u212Aacme.com'), service(), certificate())
 })
 
 t.test('P-03 an address with more or less than one @ is in no domain', async t => {
   const policy = { include: { emailDomain: 'acme.com' } }
-  await forbids(t, policy, user('x@evil.com@acme.com'), user('"x@y"@acme.com'), user('acme.com'), user('nobody'))
-  await forbids(t, { exclude: { emailDomain: 'evil.com' } }, user('x@evil.com@acme.com'), user('nobody'))
+  await forbids(t, policy, user('x@evil.com@acme.com'), user('"x@y"@acme.com'), user('acme.com'), user('no-address'))
+  await forbids(t, { exclude: { emailDomain: 'evil.com' } }, user('x@evil.com@acme.com'), user('no-address'))
 })
 
 t.test('P-01 serviceToken admits the services it names, or any', async t => {
@@ -79,7 +88,8 @@ t.test('P-01 serviceToken admits the services it names, or any', async t => {
 t.test('country admits where Access says a user is', async t => {
   const policy = { require: { country: ['de', 'FR'] } }
   await admits(t, policy, user('a@acme.com'), user('a@acme.com', { country: 'FR' }))
-  await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service(), certificate())
+  await forbids(t, policy, user('a@acme.com', { country: 'US' }), user('a@acme.com', { country: undefined }), service(),
+    certificate())
 })
 
 t.test('P-04 an exclude that cannot be answered rejects', async t => {
@@ -98,8 +108,10 @@ t.test('commonName admits the certificates it names, or any', async t => {
 t.test('group admits the users of a group, by its ID, its name or its e-mail address', async t => {
   const policy = { include: { group: ['admins', 'Ops@acme.com'] } }
   await admits(t, policy, known({ groups: ['users', 'Admins'] }), known({ groups: [{ id: 'admins' }] }),
-    known({ groups: [{ id: '7', name: 'admins' }] }), known({ groups: [{ name: 'Operations', email: 'ops@acme.com' }] }))
-  await forbids(t, policy, known({ groups: [] }), known({ groups: null }), known({ groups: undefined }), known({ groups: ['admins2', 'xadmins', ''] }),
+    known({ groups: [{ id: '7', name: 'admins' }] }),
+    known({ groups: [{ name: 'Operations', email: 'ops@acme.com' }] }))
+  await forbids(t, policy, known({ groups: [] }), known({ groups: null }), known({ groups: undefined }),
+    known({ groups: ['admins2', 'xadmins', ''] }),
     known({ groups: ['\u0430dmins'] }), known({ groups: [{ id: null, name: '' }] }), service(), certificate())
 })
 
@@ -118,13 +130,16 @@ t.test('identityProvider admits by the provider\'s ID or kind', async t => {
   const idp = { id: 'b9f4d68e-0000-4000-8000-000000000000', type: 'azureAD' }
   await admits(t, { require: { identityProvider: 'azuread' } }, known({ idp }))
   await admits(t, { require: { identityProvider: idp.id } }, known({ idp }))
-  await forbids(t, { require: { identityProvider: 'okta' } }, known({ idp }), known({ idp: undefined }), known({ idp: {} }), service())
-  await forbids(t, { exclude: { identityProvider: 'okta' } }, known({ idp: { type: 'okta' } }), known({ idp: undefined }))
+  await forbids(t, { require: { identityProvider: 'okta' } }, known({ idp }), known({ idp: undefined }),
+    known({ idp: {} }), service())
+  await forbids(t, { exclude: { identityProvider: 'okta' } }, known({ idp: { type: 'okta' } }),
+    known({ idp: undefined }))
 })
 
 t.test('authMethod admits by how a user proved who they are', async t => {
   await admits(t, { require: { authMethod: ['mfa', 'hwk'] } }, known({ amr: ['pwd', 'mfa'] }))
-  await forbids(t, { require: { authMethod: 'mfa' } }, known({ amr: ['pwd'] }), known({ amr: [] }), known({ amr: undefined }), service())
+  await forbids(t, { require: { authMethod: 'mfa' } }, known({ amr: ['pwd'] }), known({ amr: [] }),
+    known({ amr: undefined }), service())
 })
 
 t.test('claim compares claims by name and path, strictly', async t => {
@@ -133,12 +148,15 @@ t.test('claim compares claims by name and path, strictly', async t => {
     admin: true,
     custom: { department: 'Finance', roles: ['reader', 'writer'], 'https://acme.com/role': 'lead', deep: { er: { still: 'x' } } }
   })
-  for (const claim of [{ level: 7 }, { level: [6, 7] }, { admin: true }, { 'custom.department': 'Finance' }, { 'custom.roles': 'writer' },
+  for (const claim of [{ level: 7 }, { level: [6, 7] }, { admin: true }, { 'custom.department': 'Finance' },
+    { 'custom.roles': 'writer' },
     { 'custom.https://acme.com/role': 'lead' }, { 'custom.deep.er.still': 'x' }, { level: 0, admin: true }]) {
     await admits(t, { include: { claim } }, token)
   }
-  for (const claim of [{ level: '7' }, { level: true }, { admin: 'true' }, { admin: 1 }, { 'custom.department': 'finance' }, { 'custom.roles': 'admin' },
-    { 'custom.roles.0': 'reader' }, { 'custom.roles.length': 2 }, { custom: 'Finance' }, { 'custom.deep': 'x' }, { 'level.x': 7 }, { '.level': 7 }, { 'custom.': 'x' }]) {
+  for (const claim of [{ level: '7' }, { level: true }, { admin: 'true' }, { admin: 1 },
+    { 'custom.department': 'finance' }, { 'custom.roles': 'admin' },
+    { 'custom.roles.0': 'reader' }, { 'custom.roles.length': 2 }, { custom: 'Finance' }, { 'custom.deep': 'x' },
+    { 'level.x': 7 }, { '.level': 7 }, { 'custom.': 'x' }]) {
     await forbids(t, { include: { claim } }, token)
   }
   await admits(t, { require: { claim: { level: 7, admin: true } } }, token)
@@ -147,7 +165,8 @@ t.test('claim compares claims by name and path, strictly', async t => {
 
 t.test('P-06 only a claim of its own is a claim', async t => {
   const token = user('a@acme.com', { custom: {} })
-  for (const path of ['__proto__', 'constructor', 'toString', 'constructor.name', 'custom.constructor.name', 'custom.__proto__.x', 'hasOwnProperty']) {
+  for (const path of ['__proto__', 'constructor', 'toString', 'constructor.name', 'custom.constructor.name',
+    'custom.__proto__.x', 'hasOwnProperty']) {
     await forbids(t, { include: { claim: { [path]: ['Object', 'x', true] } } }, token)
     await forbids(t, { exclude: { claim: { [path]: 'Object' } } }, token)
   }
@@ -158,7 +177,8 @@ t.test('M-01 a policy that needs details for one rule keeps what another rule sa
   await forbids(t, policy, known({ groups: ['staff'] }))
   await admits(t, policy, known({ groups: ['admins'] }))
   await forbids(t, policy, team.userToken({ email: 'x@acme.com', audience: AUD, identity: { groups: ['admins'] } }))
-  await forbids(t, { require: { authMethod: 'mfa', email: true }, exclude: { group: 'contractors', country: 'US' } }, known({ groups: [], amr: ['pwd'] }), known({ groups: ['contractors'], amr: ['mfa'] }))
+  await forbids(t, { require: { authMethod: 'mfa', email: true }, exclude: { group: 'contractors', country: 'US' } },
+    known({ groups: [], amr: ['pwd'] }), known({ groups: ['contractors'], amr: ['mfa'] }))
 })
 
 t.test('M-02 neither order of two domains in one address is relied on', async t => {
@@ -175,16 +195,22 @@ t.test('M-18 lists that are changed after the start change no policy', async t =
   const email = ['a@acme.com']
   const group: Array<{ id: string }> = [{ id: 'admins' }]
   const app = createApp(t)
-  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { claim: { level }, email, group } } })
+  await app.register(cfAccess, {
+    teamDomain: team.domain,
+    audience: AUD,
+    policy: { include: { claim: { level }, email, group } }
+  })
   app.get('/', async () => 'in')
   await app.ready()
   level.push(8)
   email.push('b@acme.com')
   group[0]!.id = 'staff'
-  const status = async (token: string): Promise<number> => (await app.inject({ url: '/', headers: bearing(token) })).statusCode
+  const status =
+    async (token: string): Promise<number> => (await app.inject({ url: '/', headers: bearing(token) })).statusCode
   t.equal(await status(user('b@acme.com', { level: 7 })), 200)
   t.equal(await status(user('b@acme.com', { level: 8 })), 403)
-  t.equal(await status(team.userToken({ email: 'c@acme.com', audience: AUD, identity: { groups: [{ id: 'staff' }] } })), 403)
+  t.equal(await status(team.userToken({ email: 'c@acme.com', audience: AUD, identity: { groups: [{ id: 'staff' }] } })),
+    403)
 })
 
 t.test('a policy on the claim custom.groups is warned of', async t => {
@@ -226,7 +252,8 @@ t.test('include needs one selector, require each, exclude none', async t => {
     exclude: { email: 'mallory@acme.com' }
   } as const
   await admits(t, policy, user('a@acme.com'))
-  await forbids(t, policy, user('a@elsewhere.example'), user('a@acme.com', { country: 'FR' }), service(), user('mallory@acme.com'))
+  await forbids(t, policy, user('a@elsewhere.example'), user('a@acme.com', { country: 'FR' }), service(),
+    user('mallory@acme.com'))
 })
 
 t.test('a predicate admits by true, or a promise of it', async t => {
@@ -237,7 +264,8 @@ t.test('a predicate admits by true, or a promise of it', async t => {
 })
 
 t.test('P-07 nothing but true admits', async t => {
-  for (const answer of [undefined, null, 1, 'yes', {}, [], Promise.resolve('true'), { then: (resolve: (value: unknown) => void) => resolve(1) }]) {
+  for (const answer of [undefined, null, 1, 'yes', {}, [], Promise.resolve('true'),
+    { then: (resolve: (value: unknown) => void) => resolve(1) }]) {
     await forbids(t, () => answer as unknown as boolean, user('a@acme.com'))
   }
 })
@@ -259,7 +287,8 @@ t.test('P-07 a predicate that throws whatever rejects with 500 and says nothing'
 t.test('a predicate is told who asks and for what', async t => {
   const app = createApp(t)
   const asked: Array<[string, FastifyRequest]> = []
-  const policy: CfAccessPolicy = (identity, request) => { asked.push([identity.kind, request]); return request.method === 'GET' }
+  const policy: CfAccessPolicy =
+    (identity, request) => { asked.push([identity.kind, request]); return request.method === 'GET' }
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy })
   app.all('/', async () => 'in')
   t.equal((await app.inject({ url: '/', headers: bearing(service()) })).statusCode, 200)
@@ -269,7 +298,8 @@ t.test('a predicate is told who asks and for what', async t => {
 
 t.test('P-12 both the registration and the route have to allow', async t => {
   for (const [first, second] of [[{ include: { emailDomain: 'acme.com' } }, { exclude: { email: 'b@acme.com' } }],
-    [async () => true, { exclude: { email: 'b@acme.com' } }], [{ exclude: { email: 'b@acme.com' } }, async () => true]] as CfAccessPolicy[][]) {
+    [async () => true, { exclude: { email: 'b@acme.com' } }],
+    [{ exclude: { email: 'b@acme.com' } }, async () => true]] as CfAccessPolicy[][]) {
     const app = createApp(t)
     app.register(async scope => {
       await scope.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: first! })
@@ -283,7 +313,7 @@ t.test('P-12 both the registration and the route have to allow', async t => {
   }
 })
 
-t.test('H-04 P-10 a policy is asked anew for a remembered token, and answers the same each time', async t => {
+t.test('H-04 P-10 a policy is evaluated again for a cached token, with the same answer each time', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
   app.get('/a', { config: { cfAccess: { include: { email: 'a@acme.com' } } } }, async () => 'in')
@@ -302,11 +332,17 @@ t.test('the log says which rule denied, the client does not', async t => {
   } as const
   for (const [rule, policy] of Object.entries(policies)) {
     const lines: Array<{ code?: string, reason?: string }> = []
-    const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+    const app = createApp(t,
+      { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
     app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy })
     app.get('/', async () => 'in')
     const response = await app.inject({ url: '/', headers: bearing(user('mallory@acme.com')) })
-    t.strictSame(response.json(), { statusCode: 403, code: 'FST_CF_ACCESS_FORBIDDEN', error: 'Forbidden', message: 'Cloudflare Access identity is not allowed here' })
+    t.strictSame(response.json(), {
+      statusCode: 403,
+      code: 'FST_CF_ACCESS_FORBIDDEN',
+      error: 'Forbidden',
+      message: 'Cloudflare Access identity is not allowed here'
+    })
     t.match(lines.filter(line => line.reason !== undefined), [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: rule }])
   }
 })
@@ -377,7 +413,8 @@ t.test('P-05 what is no policy stops the start, and says why', async t => {
 t.test('M-15 the registration\'s policy is asked before the route\'s, which is not asked once it denies', async t => {
   for (const global of [true, false]) {
     const lines: Array<{ code?: string, reason?: string }> = []
-    const app = createApp(t, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+    const app = createApp(t,
+      { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
     let calls = 0
     const count: CfAccessPolicy = () => { calls++; return false }
     const policy = { exclude: { email: 'mallory@acme.com' } }

@@ -7,18 +7,26 @@ import Fastify from 'fastify'
 import cfAccess from '../../dist/index.js'
 import { createAccessTeam } from '../../dist/testing/index.js'
 import { randomFrom, Traffic } from './traffic.js'
-import { TIMES, Truth } from './truth.js'
+import { KEYS, TIMES, Truth } from './truth.js'
 
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60)
 const SEED = Number(process.env['SOAK_SEED'] ?? Date.now() % 1e6)
 const CONNECTIONS = 24
 const AUDIENCE = 'a'.repeat(64)
-const OUTAGES = /** @type {const} */ (['down', 'slow', 'silent', 'stalled', 'redirect', 'error', 'unknown', 'html', 'truncated', 'null', 'empty', 'broken', 'endless'])
+const OUTAGES = /** @type {const} */
+  (['down', 'slow', 'silent', 'stalled', 'redirect', 'error', 'unknown', 'html', 'truncated', 'null', 'empty', 'broken',
+    'endless'])
 
 const random = randomFrom(SEED)
 const team = await createAccessTeam()
 const app = Fastify({ forceCloseConnections: true })
-await app.register(cfAccess, { teamDomain: team.domain, audience: AUDIENCE, prefix: '/admin', keys: TIMES, cache: { max: 500 } })
+await app.register(cfAccess, {
+  teamDomain: team.domain,
+  audience: AUDIENCE,
+  prefix: '/admin',
+  keys: KEYS,
+  cache: { max: 500 }
+})
 app.get('/admin', async () => 'in')
 const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
 
@@ -63,7 +71,12 @@ async function ask (agent, headers) {
   const [response] = await once(request, 'response')
   let body = ''
   for await (const chunk of response) body += String(chunk)
-  return { status: Number(response.statusCode), code: response.statusCode === 200 ? 'in' : String(JSON.parse(body).code) }
+  return {
+    status: Number(response.statusCode),
+    code: response.statusCode === 200
+      ? 'in'
+      : String(JSON.parse(body).code)
+  }
 }
 
 /** @param {import('./truth.js').Sent} sent @param {number} from @param {number} status @param {string} code */
@@ -76,12 +89,16 @@ function note (sent, from, status, code) {
   if (status !== 200 && (must || !isRight(sent, status, code))) wrong['wrong rejections'].push(at)
 }
 
-/** Whether a rejection is the right one. @param {import('./truth.js').Sent} sent @param {number} status @param {string} code */
+/**
+ * Whether a rejection is the right one. @param {import('./truth.js').Sent} sent @param {number} status @param {string}
+ * code
+ */
 function isRight ({ kind }, status, code) {
   if (kind === 'anonymous') return code === 'FST_CF_ACCESS_TOKEN_MISSING'
   if (kind === 'expired') return code === 'FST_CF_ACCESS_TOKEN_EXPIRED'
   if (kind === 'other audience') return code === 'FST_CF_ACCESS_TOKEN_INVALID'
-  return (status === 401 && code === 'FST_CF_ACCESS_TOKEN_INVALID') || (status === 503 && code === 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
+  return (status === 401 && code === 'FST_CF_ACCESS_TOKEN_INVALID') ||
+    (status === 503 && code === 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
 }
 
 /** Rotates the keys and makes the endpoint fail, at random. */
@@ -114,7 +131,8 @@ function report () {
   const rows = [...outcomes].sort(([a], [b]) => a < b ? -1 : 1)
   for (const [outcome, count] of rows) console.log(String(count).padStart(9), outcome)
   const total = rows.reduce((sum, [, count]) => sum + count, 0)
-  console.log(`${String(total).padStart(9)} requests in ${SECONDS} s, ${rotations} rotations, ${outages} outages, SOAK_SEED=${SEED}`)
+  console.log(
+    `${String(total).padStart(9)} requests in ${SECONDS} s, ${rotations} rotations, ${outages} outages, SOAK_SEED=${SEED}`)
   for (const [name, cases] of Object.entries(wrong)) {
     console.log(String(cases.length).padStart(9), name)
     for (const example of cases.slice(0, 5)) console.log(' '.repeat(10) + example)

@@ -1,4 +1,4 @@
-// Everybody who comes to the door: who they are, and what they bring.
+// The clients of the soak, and the tokens that they send.
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
 const USERS = 150
@@ -36,16 +36,27 @@ export class Traffic {
     this.refresh()
   }
 
-  /** Gives everybody a token of the current key; those of the keys before are kept for a while. */
+  /** Gives each client a token of the current key; those of earlier keys are kept for a while. */
   refresh () {
     const kid = String(this.#team.certs.keys[0]?.['kid'])
     const audience = this.#audience
     for (let i = 0; i < USERS; i++) {
-      this.#good.push({ kind: 'good, user', kid, headers: bring(this.#team.userToken({ email: `user${i}@acme.com`, audience }), i % 3 === 0) })
+      this.#good.push({
+        kind: 'good, user',
+        kid,
+        headers: bring(this.#team.userToken({ email: `user${i}@acme.com`, audience }), i % 3 === 0)
+      })
     }
-    this.#good.push({ kind: 'good, service', kid, headers: bring(this.#team.serviceToken({ clientId: CLIENT_ID, audience })) })
+    this.#good.push({
+      kind: 'good, service',
+      kid,
+      headers: bring(this.#team.serviceToken({ clientId: CLIENT_ID, audience }))
+    })
     this.#good.splice(0, Math.max(0, this.#good.length - 4 * (USERS + 1)))
-    this.#spoilt = Array.from({ length: 20 }, (_, i) => this.#team.userToken({ email: `spoilt${i}@acme.com`, audience }))
+    this.#spoilt = Array.from({ length: 20 }, (_, i) => this.#team.userToken({
+      email: `spoilt${i}@acme.com`,
+      audience
+    }))
   }
 
   /** @returns {Sent} */
@@ -58,13 +69,29 @@ export class Traffic {
 
   #anonymous = () => ({ kind: 'anonymous', headers: {} })
 
-  #expired = () => ({ kind: 'expired', headers: bring(this.#team.userToken({ email: 'a@acme.com', audience: this.#audience, expiresIn: -60 })) })
+  #expired = () => ({
+    kind: 'expired',
+    headers: bring(this.#team.userToken({
+      email: 'a@acme.com',
+      audience: this.#audience,
+      expiresIn: '-1m'
+    }))
+  })
 
-  #otherAudience = () => ({ kind: 'other audience', headers: bring(this.#team.userToken({ email: 'a@acme.com', audience: 'another' })) })
+  #otherAudience = () => ({
+    kind: 'other audience',
+    headers: bring(this.#team.userToken({
+      email: 'a@acme.com',
+      audience: 'another'
+    }))
+  })
 
   #unknownKid = () => {
     const kid = Math.floor(this.#random() * 2 ** 48).toString(16).padStart(64, '0')
-    return { kind: 'unknown kid', headers: bring(this.#team.userToken({ email: 'a@acme.com', audience: this.#audience, header: { kid } })) }
+    return {
+      kind: 'unknown kid',
+      headers: bring(this.#team.userToken({ email: 'a@acme.com', audience: this.#audience, header: { kid } }))
+    }
   }
 
   #forged = () => {
@@ -75,10 +102,14 @@ export class Traffic {
     return { kind: 'forged', headers: bring(`${header}.${payload}.${bytes.toString('base64url')}`) }
   }
 
-  /** Somebody who has just logged in. */
+  /** A client that has just logged in. */
   #new = () => {
     const kid = String(this.#team.certs.keys[0]?.['kid'])
-    return { kind: 'good, new', kid, headers: bring(this.#team.userToken({ email: 'new@acme.com', audience: this.#audience })) }
+    return {
+      kind: 'good, new',
+      kid,
+      headers: bring(this.#team.userToken({ email: 'new@acme.com', audience: this.#audience }))
+    }
   }
 
   /** @template Item @param {readonly Item[]} items @returns {Item} */

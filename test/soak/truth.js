@@ -3,17 +3,23 @@
 /** How the keys are kept in this soak, in milliseconds: short, so that much happens in a minute. */
 export const TIMES = { maxAge: 2000, maxStale: 30_000, cooldown: 500, timeout: 300 }
 
+/** @type {import('../../dist/index.js').CfAccessKeysOptions} the same, as an option */
+export const KEYS = { maxAge: '2s', maxStale: '30s', cooldown: '500ms', timeout: '300ms' }
+
 // For what the machine itself takes.
 const SLACK = 1500
 
-/** How long it takes at most, from when it can be had, until the application must know of a new key, or of a withdrawn one. */
+/**
+ * How long it takes at most, from when it can be had, until the application must know of a new key, or of a withdrawn
+ * one.
+ */
 const TO_LEARN = 2 * TIMES.cooldown + TIMES.timeout + SLACK
 const TO_FORGET = TIMES.maxAge + TIMES.cooldown + TIMES.timeout + SLACK
 
 /**
  * @typedef {object} Sent a request, and what its token really is
  * @property {string} kind
- * @property {string} [kid] of a token that is good but for its key, whatever that is now
+ * @property {string} [kid] of a token that is valid if its key is
  * @property {Record<string, string>} headers
  */
 
@@ -30,7 +36,9 @@ export class Truth {
 
   /** @param {readonly string[]} kids @param {number} now */
   publish (kids, now) {
-    for (const kid of kids) if (!this.#keys.has(kid)) this.#keys.set(kid, { publishedAt: now, withdrawnAt: Infinity, isKnown: false })
+    for (const kid of kids) {
+      if (!this.#keys.has(kid)) this.#keys.set(kid, { publishedAt: now, withdrawnAt: Infinity, isKnown: false })
+    }
     for (const [kid, key] of this.#keys) if (!kids.includes(kid)) key.withdrawnAt = Math.min(key.withdrawnAt, now)
   }
 

@@ -11,15 +11,25 @@ const team = await startTeam(t)
 
 type Json = Record<string, unknown>
 
-const read = (token: string, part: number): Json => JSON.parse(Buffer.from(token.split('.')[part]!, 'base64url').toString())
+const read =
+  (token: string, part: number): Json => JSON.parse(Buffer.from(token.split('.')[part]!, 'base64url').toString())
 const fetchKeys = async ({ domain }: AccessTeam, signal?: AbortSignal): Promise<Response> =>
   await fetch(domain + CERTS_PATH, { redirect: 'manual', ...(signal === undefined ? {} : { signal }) })
 
 t.test('a user\'s token has the claims of a real one, in its order', async t => {
   const now = Math.floor(Date.now() / 1000)
   const token = team.userToken({ email: 'alice@acme.com', audience: AUD })
-  t.strictSame(Object.keys(read(token, 1)), ['aud', 'email', 'exp', 'iat', 'nbf', 'iss', 'type', 'identity_nonce', 'sub', 'country'])
-  t.match(read(token, 1), { aud: [AUD], email: 'alice@acme.com', iss: team.domain, type: 'app', identity_nonce: /^[\w-]{16}$/, sub: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, country: 'DE' })
+  t.strictSame(Object.keys(read(token, 1)),
+    ['aud', 'email', 'exp', 'iat', 'nbf', 'iss', 'type', 'identity_nonce', 'sub', 'country'])
+  t.match(read(token, 1), {
+    aud: [AUD],
+    email: 'alice@acme.com',
+    iss: team.domain,
+    type: 'app',
+    identity_nonce: /^[\w-]{16}$/,
+    sub: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+    country: 'DE'
+  })
   const { exp, iat, nbf } = read(token, 1) as { exp: number, iat: number, nbf: number }
   t.ok(iat >= now && iat <= Date.now() / 1000)
   t.strictSame([exp - iat, nbf], [3600, iat])
@@ -40,20 +50,48 @@ t.test('a machine\'s token has the claims of a real one', async t => {
 })
 
 t.test('times, claims and header can be told', async t => {
-  const token = team.userToken({ email: 'a@acme.com', audience: ['x', AUD], country: 'FR', expiresIn: 60, issuedIn: -10, claims: { nbf: undefined, level: 7 }, header: { typ: undefined, x: 1 } })
-  const { aud, exp, iat, country, level } = read(token, 1) as { aud: string[], exp: number, iat: number, country: string, level: number }
+  const token = team.userToken({
+    email: 'a@acme.com',
+    audience: ['x', AUD],
+    country: 'FR',
+    expiresIn: '1m',
+    issuedIn: '-10s',
+    claims: { nbf: undefined, level: 7 },
+    header: { typ: undefined, x: 1 }
+  })
+  const { aud, exp, iat, country, level } = read(token,
+    1) as { aud: string[], exp: number, iat: number, country: string, level: number }
   t.strictSame([aud, exp - iat, country, level, 'nbf' in read(token, 1)], [['x', AUD], 70, 'FR', 7, false])
   t.strictSame(Object.keys(read(token, 0)).sort(), ['alg', 'kid', 'x'])
-  const expired = read(team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: -60 }), 1) as { exp: number, iat: number }
+  const expired = read(team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: '-1m' }),
+    1) as { exp: number, iat: number }
   t.ok(expired.iat < expired.exp, 'one that has expired was issued before it did')
+})
+
+t.test('a time without its unit is an error', async t => {
+  for (const [name, value] of [['expiresIn', 60], ['issuedIn', '60'], ['expiresIn', '1 h']] as const) {
+    t.throws(() => team.userToken({ email: 'a@acme.com', audience: AUD, [name]: value }),
+      { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: `Option "${name}" is ` }, `${name}: ${value}`)
+  }
 })
 
 t.test('tokens that are no logins are shaped as Access shapes them', async t => {
   const meta = read(team.metaToken({ audience: AUD }), 1)
   t.match(meta, { type: 'meta', aud: AUD, hostname: String, redirect_url: '/', auth_status: 'NONE' })
   t.notOk('iss' in meta || 'exp' in meta)
-  t.match(read(team.matchToken({ audience: AUD }), 1), { type: 'match', aud: AUD, auth_domain: team.domain.slice('http://'.length), app_hostname: String })
-  t.match(read(team.orgToken({ email: 'a@acme.com', audience: 'x' }), 1), { type: 'org', aud: ['x'], email: 'a@acme.com', iss: team.domain, account_id: /^[0-9a-f]{32}$/ })
+  t.match(read(team.matchToken({ audience: AUD }), 1), {
+    type: 'match',
+    aud: AUD,
+    auth_domain: team.domain.slice('http://'.length),
+    app_hostname: String
+  })
+  t.match(read(team.orgToken({ email: 'a@acme.com', audience: 'x' }), 1), {
+    type: 'org',
+    aud: ['x'],
+    email: 'a@acme.com',
+    iss: team.domain,
+    account_id: /^[0-9a-f]{32}$/
+  })
 })
 
 t.test('sign() signs whatever it is given, with either key', async t => {
@@ -93,7 +131,8 @@ t.test('what it was asked can be counted', async t => {
   const before = team.requests.length
   await fetchKeys(team)
   t.equal((await fetch(`${team.domain}/elsewhere?x=1`, { headers: { 'x-mine': '1' } })).status, 404)
-  t.match(team.requests.slice(before), [{ method: 'GET', path: CERTS_PATH }, { method: 'GET', path: '/elsewhere?x=1', headers: { 'x-mine': '1' } }])
+  t.match(team.requests.slice(before),
+    [{ method: 'GET', path: CERTS_PATH }, { method: 'GET', path: '/elsewhere?x=1', headers: { 'x-mine': '1' } }])
 })
 
 t.test('X-27 get-identity answers 400 to whatever is brought as a token, also what it signed itself', async t => {
@@ -164,7 +203,7 @@ t.test('it listens where it is told, on loopback', async t => {
   await again.close()
 })
 
-t.test('it closes whoever is connected', async t => {
+t.test('closing ends open connections', async t => {
   const own = await createAccessTeam()
   const socket = connect(Number(new URL(own.domain).port), '127.0.0.1')
   await once(socket, 'connect')

@@ -12,7 +12,8 @@ t.test('claims are frozen all the way down, as deep as they may be nested', asyn
   for (const shape of [nested(MOST), { of: nested(MOST - 1) }, [1, null, 'text', nested(MOST - 1)]]) {
     const identity = await verification.admits(t, verification.token({ custom: shape }))
     let levels = 0
-    for (let value: unknown = identity.claims; typeof value === 'object' && value !== null; value = Object.values(value).at(-1)) {
+    for (let value: unknown = identity.claims; typeof value === 'object' &&
+      value !== null; value = Object.values(value).at(-1)) {
       t.ok(Object.isFrozen(value), `level ${levels}`)
       levels++
     }

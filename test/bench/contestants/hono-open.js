@@ -1,4 +1,4 @@
-/** Nobody is asked anything. */
+/** No authentication. */
 import { onHono } from '../application.js'
 
 export default onHono(() => {})

@@ -1,4 +1,4 @@
-/** Nobody is asked anything. */
+/** No authentication. */
 import { onFastify } from '../application.js'
 
 export default onFastify(() => {})

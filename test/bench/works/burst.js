@@ -14,7 +14,10 @@ export async function burst (bench) {
   const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
   const figures = await inTurns(bench, contestants, { counting: true },
     server => together(server, agent, [first, ...tokens.slice(0, BURSTS)]),
-    async (server, _, turn) => ({ '200 requests at once with one new token': await together(server, agent, shareOf(tokens.slice(BURSTS), turn)) }))
+    async (server, _, turn) =>
+      ({
+        '200 requests at once with one new token': await together(server, agent, shareOf(tokens.slice(BURSTS), turn))
+      }))
   agent.destroy()
   return compare('Burst: ', figures, contestants)
 }

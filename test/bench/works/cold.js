@@ -10,6 +10,7 @@ export async function cold (bench) {
   const requests = bench.access.tokens(2 * count).map(token => ({ headers: bearing(token) }))
   const figures = await inTurns(bench, contestants, {},
     server => load(server, requests.slice(0, count), { admitted: true }),
-    async (server, _, turn) => ({ 'every token is new': await load(server, shareOf(requests.slice(count), turn), { admitted: true }) }))
+    async (server, _, turn) =>
+      ({ 'every token is new': await load(server, shareOf(requests.slice(count), turn), { admitted: true }) }))
   return compare('Cold: ', figures, contestants)
 }

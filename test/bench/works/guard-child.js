@@ -4,7 +4,7 @@
  * calls only that changes which would with another request: the token in the header, and
  * `request.cfAccess`, which is null again.
  *
- * A token comes off a socket as a string nobody has hashed yet, so each call gets such a one, made
+ * A token comes off a socket as a string that was never hashed, so each call gets such a one, made
  * outside of the time that is taken; and so does the Map. Header and token are set in both.
  */
 import Fastify from 'fastify'
@@ -25,7 +25,10 @@ app.get('/', async (request, reply) => {
 })
 const address = await app.listen({ host: '127.0.0.1', port: 0 })
 
-const tokens = Array.from({ length: 300 }, (_, i) => team.userToken({ email: `user-${i}@example.com`, audience: AUDIENCE }))
+const tokens = Array.from({ length: 300 }, (_, i) => team.userToken({
+  email: `user-${i}@example.com`,
+  audience: AUDIENCE
+}))
 for (const token of tokens) {
   const { status } = await fetch(address, { headers: bearing(token) })
   if (status !== 200) throw new Error(`A request was answered ${status}`)

@@ -18,5 +18,6 @@ export async function guard ({ rounds }) {
   const lookup = samples['one Map lookup']
   const rows = Object.entries(samples).map(([name, times]) =>
     [name, median(times).toFixed(0), Math.min(...times).toFixed(0), median(times.map((time, i) => time / lookup[i])).toFixed(2)])
-  return table('The guard alone: coverage, cache and identity for a remembered token', ['', 'ns, median', 'best', '× Map lookup'], rows)
+  return table('The guard alone: coverage, cache and identity for a remembered token',
+    ['', 'ns, median', 'best', '× Map lookup'], rows)
 }

@@ -15,7 +15,8 @@ const MIB = 2 ** 20
 export async function memory ({ access }) {
   const portions = Number(process.env.BENCH_TOKENS ?? 50_000) / PORTION
   const heaps = await withServer(ours.file, access.certsUrl, {}, async server => {
-    const bring = (/** @type {string[]} */ tokens) => load(server, tokens.map(token => ({ headers: bearing(token) })), { admitted: true })
+    const bring = (/** @type {string[]} */ tokens) =>
+      load(server, tokens.map(token => ({ headers: bearing(token) })), { admitted: true })
     const [one] = access.tokens(1)
     await bring(Array(PORTION).fill(one)) // so that the code is compiled and the connections were there
     const heaps = [{ tokens: 1, heap: (await server.ask('heap')).heap }]
@@ -29,7 +30,8 @@ export async function memory ({ access }) {
   process.stderr.write('\n')
   const rows = shown(heaps).map(({ tokens, heap }) =>
     [tokens.toLocaleString('en'), (heap / MIB).toFixed(1), ((heap - heaps[0].heap) / MIB).toFixed(1)])
-  return table('Memory: distinct valid tokens, 10,000 of them remembered', ['tokens so far', 'heap after gc, MiB', 'over the first, MiB'], rows)
+  return table('Memory: distinct valid tokens, 10,000 of them remembered',
+    ['tokens so far', 'heap after gc, MiB', 'over the first, MiB'], rows)
 }
 
 /** @template T @param {T[]} heaps @returns {T[]} the first ones, ten steps between, and the last */

@@ -17,17 +17,22 @@ const COUNT = 2000
 
 /** @param {import('../rounds.js').Bench} bench */
 export async function rejected (bench) {
-  const kinds = Object.entries(tokens(bench.access)).map(([kind, tokens]) => ({ kind, requests: tokens.map(token => ({ headers: bearing(token) })) }))
-  const ask = async (/** @type {Server} */ server, /** @type {Contestant} */ { file, baseline }, /** @type {number} */ seconds) => {
+  const kinds = Object.entries(tokens(bench.access)).map(
+    ([kind, tokens]) => ({ kind, requests: tokens.map(token => ({ headers: bearing(token) })) }))
+  /** @param {Server} server @param {Contestant} contestant @param {number} seconds */
+  const ask = async (server, { file, baseline }, seconds) => {
     const samples = {}
-    for (const { kind, requests } of kinds) samples[kind] = await load(server, requests, { admitted: file === baseline, seconds })
+    for (const { kind, requests } of kinds) {
+      samples[kind] = await load(server, requests, { admitted: file === baseline, seconds })
+    }
     return samples
   }
   const figures = await inTurns(bench, ALL, {},
     (server, contestant) => ask(server, contestant, bench.seconds / 4),
     (server, contestant, { seconds }) => ask(server, contestant, seconds))
   return [
-    matrix('Rejected: CPU µs a request, over those of a closed route', figures, ALL.slice(1), ({ baseline }) => baseline === 'open' ? closed.file : baseline),
+    matrix('Rejected: CPU µs a request, over those of a closed route', figures, ALL.slice(1),
+      ({ baseline }) => baseline === 'open' ? closed.file : baseline),
     compare('Rejected: ', figures, ALL)
   ].join('\n')
 }
@@ -38,7 +43,7 @@ function tokens (access) {
   return {
     malformed: good.map(token => token.replace('.', '!')),
     'wrong algorithm': good.map(token => reheaded(token, { alg: 'RS512' })),
-    expired: access.tokens(COUNT, { expiresIn: -3600 }),
+    expired: access.tokens(COUNT, { expiresIn: '-1h' }),
     'wrong audience': access.tokens(COUNT, { audience: 'b'.repeat(64) }),
     'wrong issuer': access.tokens(COUNT, { iss: 'https://other.cloudflareaccess.com' }),
     // Last, since whatever comes after cryptography collects its garbage.

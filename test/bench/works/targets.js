@@ -9,7 +9,8 @@ const SHOWN = 5
 /** @param {import('../rounds.js').Bench} bench */
 export async function targets ({ rounds, seconds, access }) {
   const rows = await withServer('wildcard', access.certsUrl, {}, async server => {
-    const costOf = async (/** @type {string} */ path) => (await load(server, [{ path }], { admitted: null, seconds: seconds / 5 })).cpu
+    const costOf = async (/** @type {string} */ path) =>
+      (await load(server, [{ path }], { admitted: null, seconds: seconds / 5 })).cpu
     await load(server, [{ path: PLAIN }], { admitted: null, seconds })
     /** @type {number[][]} */
     const ratios = EXPENSIVE.map(() => [])
@@ -22,7 +23,8 @@ export async function targets ({ rounds, seconds, access }) {
   process.stderr.write('\n')
   return table(`Targets: CPU of a whole request, over one for a plain target; the worst ${SHOWN} of ${rows.length}`,
     ['', '× plain request, median'],
-    rows.slice(0, SHOWN).map(({ target, ratio }) => [`\`${shorten(target)}\`, ${target.length} characters`, ratio.toFixed(1)]))
+    rows.slice(0, SHOWN).map(
+      ({ target, ratio }) => [`\`${shorten(target)}\`, ${target.length} characters`, ratio.toFixed(1)]))
 }
 
 /** @param {string} target */

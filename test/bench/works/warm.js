@@ -9,6 +9,11 @@ export async function warm (bench) {
   const requests = bench.access.tokens(300).map(token => ({ headers: bearing(token) }))
   const figures = await inTurns(bench, contestants, {},
     server => load(server, requests, { admitted: true, seconds: bench.seconds }),
-    async (server, _, { seconds }) => ({ '300 users over and over': await load(server, requests, { admitted: true, seconds }) }))
+    async (server, _, { seconds }) => ({
+      '300 users over and over': await load(server, requests, {
+        admitted: true,
+        seconds
+      })
+    }))
   return compare('Warm: ', figures, contestants)
 }

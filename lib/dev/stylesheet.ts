@@ -1,5 +1,5 @@
-/** How the emulator's pages look: like a tool on a bench, and not like Cloudflare's. */
-export const style = `:root {
+/** The stylesheet of the emulator's pages. It does not imitate Cloudflare's. */
+export const stylesheet = `:root {
   color-scheme: light dark;
   --ground: #f5f3ff;
   --sheet: #ffffff;

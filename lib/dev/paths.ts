@@ -1,9 +1,9 @@
-/** Where the emulator's own pages are. */
+/** The paths of the emulator's own pages. */
 import { ACCESS_PATH } from '../access/protocol.js'
 
 export const LOGIN = `${ACCESS_PATH}/login`
 export const LOGOUT = `${ACCESS_PATH}/logout`
-export const STYLE = `${ACCESS_PATH}/emulator.css`
+export const STYLESHEET = `${ACCESS_PATH}/emulator.css`
 
 /** @param target the path to come back to */
 export function loginFor (host: string, audience: string, target: string): string {

@@ -1,0 +1,123 @@
+import t, { type Test } from 'tap'
+import { cfAccess } from '../../lib/index.js'
+import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from '../fixtures/index.js'
+
+const team = await startTeam(t)
+const tokens = {
+  none: null,
+  a: team.userToken({ email: 'a@acme.com', audience: AUD }),
+  b: team.userToken({ email: 'b@acme.com', audience: OTHER_AUD }),
+  both: team.userToken({ email: 'c@acme.com', audience: [AUD, OTHER_AUD] })
+}
+type Token = keyof typeof tokens
+
+/** Asks for a target, byte for byte, in front of a wildcard that A guards under `/admin` and B under `/b`. */
+async function start (t: Test, scope = ''): Promise<(target: string) => Promise<Record<Token, number>>> {
+  const app = createApp(t)
+  app.register(async inner => {
+    inner.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/admin' })
+    inner.register(cfAccess, { teamDomain: team.domain, audience: OTHER_AUD, prefix: '/b' })
+    inner.get('/*', async () => 'in')
+  }, { prefix: scope })
+  const port = await listen(app)
+  return async target => {
+    const statuses = Object.entries(tokens).map(async ([name, token]) =>
+      [name, (await sendRaw(port, target, { headers: token === null ? {} : bearing(token) })).status])
+    return Object.fromEntries(await Promise.all(statuses)) as Record<Token, number>
+  }
+}
+
+const OPEN = { none: 200, a: 200, b: 200, both: 200 }
+const BY_A = { none: 401, a: 200, b: 401, both: 200 }
+const BY_B = { none: 401, a: 401, b: 200, both: 200 }
+const BY_BOTH = { none: 401, a: 401, b: 401, both: 200 }
+
+const utf8 = (text: string): string => encodeURIComponent(text)
+
+/** Who must admit each target. */
+const TARGETS: ReadonlyArray<readonly [expected: Record<Token, number>, why: string, targets: readonly string[]]> = [
+  [OPEN, 'a path of neither', ['/', '/x', '/administrator', '/admin.txt', '/x/admin', '/bb', '/_admin', '/adm-in', '/b-']],
+  [OPEN, 'parts that no reader takes for a separator', ['/x%20y', '/x:admin', '/@scope%2fname', '/x%25y', '/100%25caf%C3%A9']],
+  [OPEN, 'a query', ['/x?/admin', '/x?/../admin', '/x?y=%2fadmin', '/?//h/admin', '/x?;/../b']],
+  [BY_A, 'plain', ['/admin', '/admin/', '/admin/x', '/admin/x.y', '/admin/b', '/admin?x', '/admin/x?/b']],
+  [BY_A, 'case', ['/ADMIN', '/Admin/x', '/aDMIN']],
+  [BY_A, 'encoded, once and twice', ['/%61dmin', '/admi%6e/x', '/%2561dmin', '/%252561dmin']],
+  [BY_A, 'letters that fold to it', [`/${utf8('ａdmin')}`, `/${utf8('admın')}`, `/adm${utf8('ⁱ')}n`, `/${utf8('ᴬdmin')}`]],
+  [BY_A, 'invisible characters, once and more', [`/ad${utf8('\u00AD')}min`, `/a${utf8('\u200B')}d${utf8('\u200B')}min`,
+    `/a${utf8('\u00AD\u00AD')}dmi${utf8('\u2060')}n`]],
+  [BY_A, 'blanks and dots around it', ['/%20admin', '/admin%20', '/admin%20.', '/admin.%20', '/admin%20.%20.', '/admin.',
+    '/admin...', '/%09admin', '/admin%0a', `/admin${utf8('\u00A0')}`, '/admin.%20%20', '/%20%20admin/x']],
+  [BY_A, 'parameters, queries and fragments, also encoded', ['/admin;v=1', '/admin;v=1/x', '/admin%3bx', '/admin%3fx',
+    '/admin%23x', '/admin#x', '/;x/admin']],
+  [BY_A, 'other separators', ['/\\admin', '/admin\\x', '/admin%5cx', '/%5cadmin', '/admin%2fx', '//admin', '///admin/x',
+    '/admin//x']],
+  [BY_A, 'below an authority', ['//host/admin', '//host:80/admin/x', 'http://host/admin', 'HTTP://host/admin/x',
+    '/\\host/admin', '/http://host/admin', '//h%2fx/admin', '/%20/host/admin']],
+  [BY_A, 'blanks alone in a segment', ['/admin/%20/x', '/admin/%20%20/x', '/%20/admin']],
+  [BY_B, 'plain', ['/b', '/b/x', '/B/x/', '/%62/admin']],
+  [BY_B, 'in B alone, however odd what follows', ['/b/x%20', '/b/admin;v=1', '/b/x%2fadmin', '/b/x#/admin']],
+  [BY_BOTH, 'dot segments', ['/./x', '/x/./y', '/x/../y', '/..', '/x/..', '/admin/.', '/admin/./x', '/b/..', '/admin/../b']],
+  [BY_BOTH, 'dot segments that are encoded', ['/x/%2e/y', '/x/%2e%2e/y', '/x%2f..%2fy', '/x/%252e%252e/y', '/x/.%2e/y',
+    '/admin/%2e/x']],
+  [BY_BOTH, 'dot segments with something that a reader drops', ['/x/.;v/y', '/x/..;/y', '/x/..%3f/y', '/x/..%23/y',
+    '/x/.%20./y', '/x/..%20/y', '/x/%20../y', '/x/.%09/y', `/x/.${utf8('\u00AD')}./y`, '/admin/.%20/x', '/x/.%20../y',
+    '/x/%20...%20/y', '/admin/.%20%20.%20/x', '/x/..\\y', '/x\\..\\y', '/x/..%5cy']],
+  [BY_BOTH, 'bytes that readers decode too differently', ['/x%00', '/%00/admin', '/admin%00', '/x/%2500', '/x/%25c0%25ae/y',
+    '/x/%25c1%2581/y', '/x/%25e0%2580%25af', '/x/%25e0%259f%25bf', '/x/%25f0%2580%2580%25af', '/x/%25u002e',
+    '/x/%25u0061dmin']],
+  [OPEN, 'well-formed characters near to those', ['/x/%25c2%25ae', '/x/%25e0%25a0%2580', '/x/%25f0%2590%2580%2580', '/x/%25u00g',
+    '/x/%2501']]
+]
+
+t.test('which registrations must admit a target', async t => {
+  const ask = await start(t)
+  for (const [expected, why, targets] of TARGETS) {
+    for (const target of targets) t.strictSame(await ask(target), expected, `${why}: ${target}`)
+  }
+})
+
+/** Targets of one part, as many times as it is given, and how many are still read. One more is ambiguous. */
+const LIMITS: ReadonlyArray<readonly [what: string, most: number, target: (count: number) => string]> = [
+  ['characters', 1024, count => '/x%20'.padEnd(count, 'y')],
+  ['segments', 64, count => `/x%20${'/y'.repeat(count - 1)}`],
+  ['parameters', 16, count => `/x${';y'.repeat(count)}`],
+  ['double slashes', 15, count => `/x${'//y'.repeat(count)}`],
+  ['encoded slashes', 16, count => `/x${'%2fy'.repeat(count)}`],
+  ['backslashes', 15, count => `/x${'\\y'.repeat(count)}`],
+  ['segments with a blank', 16, count => '/x%20'.repeat(count)],
+  ['segments with a dot at the end', 16, count => '/x.'.repeat(count)],
+  ['layers of encoding', 14, count => `/x%${'25'.repeat(count)}41`]
+]
+
+t.test('a target beyond a limit is ambiguous, one within it is not', async t => {
+  const ask = await start(t)
+  for (const [what, most, target] of LIMITS) {
+    t.strictSame(await ask(target(most)), OPEN, `${most} ${what}`)
+    t.strictSame(await ask(target(most + 1)), BY_BOTH, `${most + 1} ${what}`)
+  }
+  for (const plain of ['/x'.repeat(1500), `/${'x'.repeat(3000)}`]) t.strictSame(await ask(plain), OPEN, 'a long plain path')
+})
+
+t.test('a scope prefix in which a reader sees several segments', async t => {
+  for (const [scope, target] of [['/x\\y', '/x\\y/admin/z'], ['/x\\y', '/x/y/admin'], ['/ss', `/${utf8('ß')}/admin`]] as const) {
+    const app = createApp(t)
+    app.register(async inner => {
+      inner.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/admin' })
+    }, { prefix: scope })
+    app.get('/*', async () => 'in')
+    const port = await listen(app)
+    t.equal((await sendRaw(port, target)).status, 200, `${target} is outside the scope ${scope}`)
+  }
+  const ask = await start(t, '/x\\y')
+  for (const target of ['/x\\y/admin', '/x\\y/admin/z', '/x\\y/%61dmin']) t.strictSame(await ask(target), BY_A, target)
+})
+
+t.test('letters that are equal only in upper case', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefixes: ['/ss', '/ǰ'] })
+  app.get('/*', async () => 'in')
+  const port = await listen(app)
+  for (const target of [`/${utf8('ß')}`, '/SS', `/${utf8('ẞ')}/x`, `/${utf8('ǰ')}`, `/${utf8('J̌')}`]) {
+    t.equal((await sendRaw(port, target)).status, 401, target)
+  }
+})
