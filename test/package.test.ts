@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, symlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { mkdir, readFile, symlink, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { root } from './fixtures/root.js'
 
 const run = promisify(execFile)
-const root = resolve(import.meta.dirname, '..')
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
 
 interface Manifest {
@@ -136,12 +136,12 @@ t.test('it is packed as registries and type checkers want it', async t => {
 t.test('it holds what users need, and nothing else', async t => {
   const { stdout } = await run('tar', ['-tzf', tarball])
   const files = stdout.trim().split('\n').map(file => file.replace(/^package\//, ''))
-  const strays =
-    files.filter(
-      file => !/^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)(?:\.map)?|lib\/(?:\w+\/)?[\w-]+\.ts|package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md)$/.test(file))
+  const known = /^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)|(?:package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md))$/
+  const strays = files.filter(file => !known.test(file))
   t.strictSame(strays, [])
   for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'README.md',
     'LICENSE', 'SECURITY.md']) {
     t.ok(files.includes(file), file)
   }
+  t.ok((await stat(tarball)).size <= 100_000, 'at most 100 kB')
 })

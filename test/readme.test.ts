@@ -1,15 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess } from '../lib/index.js'
 import { startEdge } from './fixtures/edge.js'
 import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
+import { root } from './fixtures/root.js'
 
-const readme = await readFile(resolve(import.meta.dirname, '..', 'README.md'), 'utf8')
+const readme = await readFile(join(root, 'README.md'), 'utf8')
 const snippets = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code!)
 const team = await startTeam(t)
 

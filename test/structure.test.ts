@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { join, posix, resolve } from 'node:path'
+import { join, posix } from 'node:path'
 import t from 'tap'
+import { root } from './fixtures/root.js'
 
 /** From top to bottom: a file imports files of its own layer and of those below it. */
 const LAYERS = [
@@ -23,7 +24,7 @@ const LAYERS = [
 
 const IMPORT = /^(?:import|export) [^']*?from '(\.[^']+)'|^import '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm
 
-const lib = resolve(import.meta.dirname, '..', 'lib')
+const lib = join(root, 'lib')
 
 /** The relative imports of each file of the library, as paths in it. */
 async function readImports (): Promise<Map<string, string[]>> {

@@ -25,7 +25,7 @@ async function serve (options: AccessEdgeOptions): Promise<void> {
 }
 
 async function readVersion (): Promise<string> {
-  const { version } =
-    JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const manifest = await readFile(new URL(import.meta.resolve('fastify-cf-access/package.json')), 'utf8')
+  const { version } = JSON.parse(manifest) as { version: string }
   return version
 }

@@ -1,7 +1,6 @@
 /** Reads the keys that can sign tokens from a published JWK Set (RFC 7517). */
 import { KeyObject, type webcrypto } from 'node:crypto'
 import type { JWK } from 'jose'
-import { importJWK } from 'jose/key/import'
 import { isObject } from '../util/is-object.js'
 import { isKid } from '../util/kid.js'
 
@@ -57,6 +56,8 @@ function parseJson (text: string): { keys?: unknown } | null {
 async function readKey (jwk: unknown): Promise<PublishedKey & { kid: string } | null> {
   if (!isSigningKey(jwk) || !isStrong(jwk)) return null
   const { kid, n, e } = jwk
+  // Loaded with the first keys, so that the start does not have to wait for it.
+  const { importJWK } = await import('jose/key/import')
   const key = await importJWK({ kty: 'RSA', n, e }, 'RS256') as webcrypto.CryptoKey
   return { kid, fingerprint: `${n}.${e}`, key: KeyObject.from(key) }
 }

@@ -1,19 +1,20 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { banner } from '../../lib/dev/banner.js'
 import { readArguments } from '../../lib/dev/arguments.js'
 import { main } from '../../lib/dev/main.js'
 import { ask, BROWSER, serveEcho } from '../fixtures/edge.js'
-
-const root = resolve(import.meta.dirname, '..', '..')
+import { root } from '../fixtures/root.js'
 
 /** The command, in a process of its own. */
 function run (t: Test, args: readonly string[], nodeArgs: readonly string[] = []): ChildProcess {
-  const child = spawn(process.execPath, [...process.execArgv, ...nodeArgs, join(root, 'lib/dev/cli.ts'), ...args],
+  const cli = fileURLToPath(new URL('../../lib/dev/cli.js', import.meta.url))
+  const child = spawn(process.execPath, [...nodeArgs, cli, ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill())
   return child

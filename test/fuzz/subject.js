@@ -1,4 +1,4 @@
 // What is under test, as it was built.
 export { default as cfAccess } from '../../dist/index.js'
-export { possiblePaths } from '../../dist/coverage/possible-paths.js'
-export { prefixOf } from '../../dist/coverage/prefix.js'
+export { possiblePaths } from '../../build/lib/coverage/possible-paths.js'
+export { prefixOf } from '../../build/lib/coverage/prefix.js'

@@ -39,8 +39,8 @@ export function compilable (root, file, mutants) {
 }
 
 /**
- * The project's own, but without what is a matter of tidiness: a fault that leaves something unused is a fault. @param
- * {string} root
+ * The project's own, without the rules of tidiness: a fault that leaves something unused is still a fault.
+ * @param {string} root
  */
 function compilerOptions (root) {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)

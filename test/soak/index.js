@@ -90,8 +90,10 @@ function note (sent, from, status, code) {
 }
 
 /**
- * Whether a rejection is the right one. @param {import('./truth.js').Sent} sent @param {number} status @param {string}
- * code
+ * Whether a rejection is the right one.
+ * @param {import('./truth.js').Sent} sent
+ * @param {number} status
+ * @param {string} code
  */
 function isRight ({ kind }, status, code) {
   if (kind === 'anonymous') return code === 'FST_CF_ACCESS_TOKEN_MISSING'
