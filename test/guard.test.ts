@@ -1,9 +1,10 @@
 import fastifyAuth from '@fastify/auth'
 import fastifyCookie from '@fastify/cookie'
 import Fastify, { type FastifyInstance, type FastifyRequest, type InjectOptions } from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import byDefault, { cfAccess, guard, type CfAccessIdentity, type CfAccessOptions } from '../lib/index.js'
 import type { AccessTeam } from '../lib/testing/index.js'
+import { expectGuarded } from './fixtures/expect.js'
 import { AUD, bearing, CERTS_PATH, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
@@ -22,14 +23,6 @@ async function statusOf (
   return (await app.inject({ url, method, headers: token === undefined ? {} : bearing(token) })).statusCode
 }
 
-/** A request without a token is rejected there, Alice is admitted. */
-async function isGuarded (
-  t: Test, app: FastifyInstance, url: string, method: InjectOptions['method'] = 'GET'
-): Promise<void> {
-  t.equal(await statusOf(app, url, undefined, method), 401, `without a token at ${method} ${url}`)
-  t.equal(await statusOf(app, url, alice, method), 200, `alice at ${method} ${url}`)
-}
-
 t.test('the plugin is the default and a named export', async t => {
   t.equal(byDefault, cfAccess)
 })
@@ -38,8 +31,8 @@ t.test('a prefix guards what is at it and below it, and nothing else', async t =
   const app = createApp(t)
   app.register(cfAccess, { ...options, prefix: '/admin' })
   for (const path of ['/', '/administrator', '/admin', '/admin/x']) app.get(path, whoAmI)
-  await isGuarded(t, app, '/admin')
-  await isGuarded(t, app, '/admin/x')
+  await expectGuarded(t, app, alice, '/admin')
+  await expectGuarded(t, app, alice, '/admin/x')
   t.equal(await statusOf(app, '/'), 200)
   t.equal(await statusOf(app, '/administrator'), 200)
 })
@@ -58,7 +51,7 @@ t.test('a prefix is relative to the scope it is registered in', async t => {
     scope.register(cfAccess, { ...options, prefix: '/admin' })
     for (const path of ['/open', '/admin/x']) scope.get(path, whoAmI)
   }, { prefix: '/v1' })
-  await isGuarded(t, app, '/v1/admin/x')
+  await expectGuarded(t, app, alice, '/v1/admin/x')
   t.equal(await statusOf(app, '/v1/open'), 200)
 })
 
@@ -71,8 +64,8 @@ t.test('a scope is guarded as a whole, with the scopes inside, and the ones besi
     admin.register(async inner => inner.get('/inner', whoAmI))
   }, { prefix: '/admin' })
   app.register(async other => other.get('/other', whoAmI))
-  await isGuarded(t, app, '/admin')
-  await isGuarded(t, app, '/admin/inner')
+  await expectGuarded(t, app, alice, '/admin')
+  await expectGuarded(t, app, alice, '/admin/inner')
   t.equal(await statusOf(app, '/'), 200)
   t.equal(await statusOf(app, '/other'), 200)
 })
@@ -97,7 +90,7 @@ t.test('a route opts out with false', async t => {
     admin.post('/health', whoAmI)
   })
   t.same((await app.inject('/health')).json(), { kind: null })
-  await isGuarded(t, app, '/health', 'POST')
+  await expectGuarded(t, app, alice, '/health', 'POST')
 })
 
 t.test('a route asks for more, beside what the registration asks for', async t => {
@@ -123,7 +116,7 @@ t.test('with global: false only routes that ask are guarded, in whichever hook',
   app.get('/e', { config: { cfAccess: true } }, whoAmI)
   app.get('/f', { config: { cfAccess: { include: { email: true } } } }, whoAmI)
   t.equal(await statusOf(app, '/'), 200)
-  for (const path of ['/a', '/b', '/c', '/d', '/e', '/f']) await isGuarded(t, app, path)
+  for (const path of ['/a', '/b', '/c', '/d', '/e', '/f']) await expectGuarded(t, app, alice, path)
   t.equal(await statusOf(app, '/d', robot), 403)
   t.equal(await statusOf(app, '/f', robot), 403)
 })
@@ -185,8 +178,8 @@ t.test('R-19 routes and scopes declared before the plugin are guarded', async t 
   app.register(async child => { child.get('/admin/child', whoAmI) })
   await app.after()
   app.register(cfAccess, { ...options, prefix: '/admin' })
-  await isGuarded(t, app, '/admin/early')
-  await isGuarded(t, app, '/admin/child')
+  await expectGuarded(t, app, alice, '/admin/early')
+  await expectGuarded(t, app, alice, '/admin/child')
 })
 
 t.test('two applications on one server keep their tokens apart', async t => {
@@ -221,7 +214,7 @@ t.test('with several registrations equally near, a guard outside of all their pr
   app.get('/c', { preHandler: guard() }, whoAmI)
   app.get('/a/c', { preHandler: guard() }, whoAmI)
   t.equal(await statusOf(app, '/c', alice), 500)
-  await isGuarded(t, app, '/a/c')
+  await expectGuarded(t, app, alice, '/a/c')
 })
 
 t.test('the guard works inside @fastify/auth, alone and in relations', async t => {
@@ -232,7 +225,7 @@ t.test('the guard works inside @fastify/auth, alone and in relations', async t =
   const users = guard({ include: { email: true } })
   app.get('/or', { preHandler: app.auth([never, users]) }, whoAmI)
   app.get('/and', { preHandler: app.auth([guard(), users], { relation: 'and' }) }, whoAmI)
-  for (const path of ['/or', '/and']) await isGuarded(t, app, path)
+  for (const path of ['/or', '/and']) await expectGuarded(t, app, alice, path)
   t.equal(await statusOf(app, '/and', robot), 403)
 })
 
@@ -240,7 +233,7 @@ t.test('HEAD is guarded as GET is', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, prefix: '/admin' })
   app.get('/admin', whoAmI)
-  await isGuarded(t, app, '/admin', 'HEAD')
+  await expectGuarded(t, app, alice, '/admin', 'HEAD')
 })
 
 t.test('the cookie plugin may come before, after or not at all, and the application\'s own parsing stays as it is', async t => {

@@ -75,3 +75,18 @@ t.test('imports run downwards, and never in a circle', async t => {
 t.test('a circle is found', async t => {
   t.strictSame(findCircle(new Map([['a', ['b']], ['b', ['c']], ['c', ['b']]])), ['b', 'c'])
 })
+
+t.test('the test plan names every number, with the tests that have it', async t => {
+  const names = await readdir(join(root, 'test'), { recursive: true })
+  const tests = names.filter(name => name.endsWith('.test.ts')).sort()
+  const found = new Map<string, string[]>()
+  for (const name of tests) {
+    const text = await readFile(join(root, 'test', name), 'utf8')
+    for (const id of new Set(text.match(/\b[A-Z]-\d\d\b/g))) {
+      found.set(id, [...found.get(id) ?? [], name.replaceAll('\\', '/').slice(0, -'.test.ts'.length)])
+    }
+  }
+  const plan = await readFile(join(root, 'test', 'PLAN.md'), 'utf8')
+  const planned = [...plan.matchAll(/^\| ([A-Z]-\d\d) \| .+ \| (.*) \|$/gm)].map(([, id, files]) => [id, files])
+  t.strictSame(Object.fromEntries(planned), Object.fromEntries([...found].map(([id, files]) => [id, files.join(', ')])))
+})

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import fastifyAutoload from '@fastify/autoload'
-import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
-import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
+import t from 'tap'
+import { expectGuarded } from '../fixtures/expect.js'
+import { AUD, createApp, startTeam } from '../fixtures/index.js'
 
 const team = await startTeam(t)
 const alice = team.userToken({ email: 'alice@acme.com', audience: AUD })
@@ -10,23 +10,18 @@ const folder = (name: string): string => resolve(import.meta.dirname, '..', 'fix
 
 Object.assign(process.env, { CF_ACCESS_TEAM_DOMAIN: team.domain, CF_ACCESS_AUD: AUD })
 
-async function isGuarded (t: Test, app: FastifyInstance, path: string): Promise<void> {
-  t.equal((await app.inject(path)).statusCode, 401, `without a token at ${path}`)
-  t.equal((await app.inject({ url: path, headers: bearing(alice) })).body, 'user', `alice at ${path}`)
-}
-
 t.test('loaded from a folder of plugins, with autoConfig, it guards the routes of the others', async t => {
   const app = createApp(t)
   app.register(fastifyAutoload, { dir: folder('plugins') })
   app.register(fastifyAutoload, { dir: folder('routes'), ignorePattern: /cf-access/ })
-  await isGuarded(t, app, '/')
-  await isGuarded(t, app, '/admin')
+  await expectGuarded(t, app, alice, '/')
+  await expectGuarded(t, app, alice, '/admin')
 })
 
 t.test('loaded from a folder of routes it guards that folder\'s paths', async t => {
   const app = createApp(t)
   app.register(fastifyAutoload, { dir: folder('routes') })
-  await isGuarded(t, app, '/admin')
+  await expectGuarded(t, app, alice, '/admin')
   t.equal((await app.inject('/admin/unknown')).statusCode, 401)
   t.equal((await app.inject('/')).body, 'anonymous')
 })
@@ -35,7 +30,7 @@ t.test('a prefix in its autoConfig is the path it guards', async t => {
   const app = createApp(t)
   app.register(fastifyAutoload, { dir: folder('prefixed') })
   app.register(fastifyAutoload, { dir: folder('routes'), ignorePattern: /cf-access/ })
-  await isGuarded(t, app, '/admin')
+  await expectGuarded(t, app, alice, '/admin')
   t.equal((await app.inject('/')).body, 'anonymous')
 })
 
@@ -48,14 +43,14 @@ t.test('options meant for every plugin of a folder stop the start rather than be
 t.test('R-46 loaded from a folder in a scope with a prefix it guards the paths of both', async t => {
   const app = createApp(t)
   app.register(async scope => { scope.register(fastifyAutoload, { dir: folder('routes') }) }, { prefix: '/api' })
-  await isGuarded(t, app, '/api/admin')
+  await expectGuarded(t, app, alice, '/api/admin')
   t.equal((await app.inject('/api/')).body, 'anonymous')
 })
 
 t.test('R-46 a prefix for every plugin of a folder is the path it guards', async t => {
   const app = createApp(t)
   app.register(fastifyAutoload, { dir: folder('routes'), options: { prefix: '/api' } })
-  await isGuarded(t, app, '/api/admin')
+  await expectGuarded(t, app, alice, '/api/admin')
   t.equal((await app.inject('/api')).body, 'anonymous')
 })
 

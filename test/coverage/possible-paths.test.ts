@@ -95,11 +95,14 @@ t.test('a target beyond a limit is ambiguous, one within it is not', async t => 
     t.strictSame(await ask(target(most)), OPEN, `${most} ${what}`)
     t.strictSame(await ask(target(most + 1)), BY_BOTH, `${most + 1} ${what}`)
   }
-  for (const plain of ['/x'.repeat(1500), `/${'x'.repeat(3000)}`]) t.strictSame(await ask(plain), OPEN, 'a long plain path')
+  for (const plain of ['/x'.repeat(1500), `/${'x'.repeat(3000)}`]) {
+    t.strictSame(await ask(plain), OPEN, 'a long plain path')
+  }
 })
 
 t.test('a scope prefix that is not in normal form', async t => {
-  for (const [scope, target] of [['/x\\y', '/x\\y/admin/z'], ['/x\\y', '/x/y/admin'], ['/ss', `/${utf8('ß')}/admin`]] as const) {
+  for (const [scope, target] of [['/x\\y', '/x\\y/admin/z'], ['/x\\y', '/x/y/admin'],
+    ['/ss', `/${utf8('ß')}/admin`]] as const) {
     const app = createApp(t)
     app.register(async inner => {
       inner.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/admin' })
@@ -126,5 +129,52 @@ t.test('a prefix in another normal form than its target', async t => {
   const port = await listen(app)
   for (const target of [`/${utf8('ß')}`, '/SS', `/${utf8('ẞ')}/x`, `/${utf8('ß\u0301')}`, '/admin', '/Admin/x']) {
     t.equal((await sendRaw(port, target)).status, 401, target)
+  }
+})
+
+/** The first and the last character of each form of UTF-8 (RFC 3629, section 4), as far as a prefix can hold them. */
+const CHARACTERS = ['\u00A1', '\u07B1', '\u0800', '\u0FDA', '\u1000', '\uCFFF', '\uD000', '\uD7FB', '\uE000', '\uFFFC',
+  '\u{10000}', '\u{3FFFD}', '\u{40000}', '\u{FFFFD}', '\u{100000}', '\u{10FFFD}']
+
+/** Bytes that are no such form: cut, beyond the last character, surrogates, continuations alone. */
+const MALFORMED = ['%80', '%bf', '%c2', '%c3%28', '%df', '%e0%a0', '%e1%80', '%ed%a0%80', '%ed%bf%bf', '%ef%bf',
+  '%f0%90%80', '%f1%80%80', '%f4%90%80%80', '%f4%8f%bf', '%f5%80%80%80', '%f8%88%80%80%80', '%fe', '%ff', '%',
+  '%z0', '%4', '%2']
+
+/** As often as the router decodes it, once, a text is encoded. */
+const twice = (text: string): string => text.replaceAll('%', '%25')
+
+t.test('well-formed UTF-8 is decoded, and other bytes are kept', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefixes: CHARACTERS.map(text => `/x${text}y`) })
+  app.get('/*', async () => 'in')
+  const port = await listen(app)
+  for (const text of CHARACTERS) {
+    for (const filler of ['', 'é'.repeat(20)]) { // few escapes are decoded one by one, many at once
+      const target = `/${twice(utf8(`x${text}y`))}/${utf8(filler)}`
+      const name = `U+${text.codePointAt(0)!.toString(16)} and ${filler.length} more`
+      t.equal((await sendRaw(port, target)).status, 401, name)
+    }
+  }
+  for (const bytes of MALFORMED) {
+    for (const filler of ['', 'é'.repeat(20)]) {
+      const target = `/${twice(bytes)}/${utf8(filler)}`
+      t.equal((await sendRaw(port, target)).status, 200, `${bytes} and ${filler.length} more`)
+      const guarded = `/x${twice(utf8('\u00A1'))}y/${twice(bytes)}/${utf8(filler)}`
+      t.equal((await sendRaw(port, guarded)).status, 401, `${bytes} below a prefix`)
+    }
+  }
+})
+
+t.test('bytes that a reader drops, or reads as Latin-1', async t => {
+  const app = createApp(t)
+  app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefixes: ['/a1o2', '/admin'] })
+  app.get('/*', async () => 'in')
+  const port = await listen(app)
+  for (const bytes of ['/%aa%b9%ba%b2', '/%aa1o%b2', '/adm%80in', '/%fe%ffadmin/x', '/admin%c2/x', '/admin%e1%80']) {
+    t.equal((await sendRaw(port, twice(bytes))).status, 401, bytes)
+  }
+  for (const bytes of ['/%ab1o2', '/a%b8o2', '/adm%e9in']) {
+    t.equal((await sendRaw(port, `${twice(bytes)}x`)).status, 200, bytes)
   }
 })

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cfAccess, { type CfAccessOptions } from '../../lib/index.js'
 import { holdTimers, NEVER, stopClock, type Clock } from '../fixtures/clock.js'
+import { expectAdmitted, expectRejected, expectUnavailable } from '../fixtures/expect.js'
 import { AUD, bearing, CERTS_PATH, createApp, startTeam } from '../fixtures/index.js'
 import {
   answering, ask, inMilliseconds, renamed, startApp, startEndpoint, until, type KeyEndpoint,
@@ -92,30 +93,10 @@ async function startEach (
   }))
 }
 
-/** 503, and when to come back: in a second, after the first two failures. */
-async function isUnavailable (
-  t: Test, app: FastifyInstance, token: string, why = '', retryAfter = /^1$/
-): Promise<void> {
-  const response = await ask(app, token)
-  t.match(response, {
-    statusCode: 503,
-    headers: { 'retry-after': retryAfter, 'cache-control': 'no-store' },
-    body: '"code":"FST_CF_ACCESS_KEYS_UNAVAILABLE"'
-  }, why)
-}
-
 /** The wait is at most this long, and at least half of it. */
 function isNextTryWithin (t: Test, app: FastifyInstance, clock: Clock, wait: number): void {
   const { nextTry } = app.cfAccess.status()
   t.ok(nextTry! >= clock.now + wait / 2 && nextTry! <= clock.now + wait, `${nextTry! - clock.now} ms of ${wait}`)
-}
-
-async function isLetIn (t: Test, app: FastifyInstance, token: string, why = ''): Promise<void> {
-  t.equal((await ask(app, token)).statusCode, 200, why)
-}
-
-async function isRejected (t: Test, app: FastifyInstance, token: string, why = ''): Promise<void> {
-  t.match(await ask(app, token), { statusCode: 401, body: '"code":"FST_CF_ACCESS_TOKEN_INVALID"' }, why)
 }
 
 /** Makes the keys old, sends a request that notices it, and waits for the new fetch. */
@@ -129,19 +110,19 @@ t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an application starts without its key
   const clock = stopClock(t)
   const failing = await startEach(t, (endpoint, { outage }) => endpoint.outage(outage))
   await Promise.all(failing.map(async ({ kind, why, endpoint, app, giveUp }) => {
-    await Promise.all([isUnavailable(t, app, endpoint.token(), kind), giveUp(1)])
+    await Promise.all([expectUnavailable(t, app, endpoint.token(), kind), giveUp(1)])
     const lastFailure = { at: clock.now, reason: why }
     t.match(app.cfAccess.status(), { state: 'unavailable', kids: [], lastFailure }, kind)
     isNextTryWithin(t, app, clock, 500)
     await endpoint.outage(null)
     const { length } = endpoint.requests
     t.equal(length, kind === 'refusing' ? 0 : 1, kind)
-    await isUnavailable(t, app, endpoint.token(), `${kind}, mended a moment ago`)
+    await expectUnavailable(t, app, endpoint.token(), `${kind}, mended a moment ago`)
     t.equal(endpoint.requests.length, length, kind)
   }))
   clock.move(500)
   await Promise.all(failing.map(async ({ kind, endpoint, app }) => {
-    await isLetIn(t, app, endpoint.token(), `${kind}, mended`)
+    await expectAdmitted(t, app, endpoint.token(), `${kind}, mended`)
     t.match(app.cfAccess.status(), { state: 'fresh', nextTry: null }, kind)
   }))
 })
@@ -152,34 +133,35 @@ t.test('K-03 K-05 K-06 K-07 K-18 K-19 known keys outlast a failure, until they a
   const remembered = new Map<string, string>()
   await Promise.all(failing.map(async ({ kind, endpoint, app, outage }) => {
     remembered.set(kind, endpoint.token())
-    await isLetIn(t, app, remembered.get(kind)!, kind)
+    await expectAdmitted(t, app, remembered.get(kind)!, kind)
     await endpoint.outage(outage)
   }))
   clock.move(KEYS.maxAge)
   await Promise.all(failing.map(async ({ kind, endpoint, app, why, giveUp }) => {
     const unheard = app.cfAccess.status().lastFailure
-    await isLetIn(t, app, remembered.get(kind)!, `${kind}, a token that is remembered`)
-    await isLetIn(t, app, endpoint.token(), `${kind}, a new token`)
+    await expectAdmitted(t, app, remembered.get(kind)!, `${kind}, a token that is remembered`)
+    await expectAdmitted(t, app, endpoint.token(), `${kind}, a new token`)
     if (why === LATE) t.equal(app.cfAccess.status().lastFailure, unheard, `${kind}: no request waited for the refresh`)
     const unknown = renamed(endpoint.token(), 'unknown')
-    await Promise.all([isUnavailable(t, app, unknown, `${kind}, an unknown key`), giveUp(2)])
+    await Promise.all([expectUnavailable(t, app, unknown, `${kind}, an unknown key`), giveUp(2)])
     t.match(app.cfAccess.status(), { state: 'stale', kids: [current.kid, previous.kid], lastFailure: { reason: why } },
       kind)
-    await isLetIn(t, app, endpoint.token(), `${kind}, after the failed refresh`)
-    await isLetIn(t, app, endpoint.token({ which: 'previous' }), `${kind}, the other key`)
+    await expectAdmitted(t, app, endpoint.token(), `${kind}, after the failed refresh`)
+    await expectAdmitted(t, app, endpoint.token({ which: 'previous' }), `${kind}, the other key`)
     t.equal(endpoint.requests.length, kind === 'refusing' ? 1 : 2, `${kind}: one refresh`)
   }))
   clock.move(KEYS.maxStale - KEYS.maxAge)
   await Promise.all(failing.map(async ({ kind, endpoint, app, giveUp }) => {
-    await Promise.all([isUnavailable(t, app, remembered.get(kind)!, `${kind}, a token that was remembered`), giveUp(3)])
-    await isUnavailable(t, app, endpoint.token(), `${kind}, a new token`)
+    await Promise.all(
+      [expectUnavailable(t, app, remembered.get(kind)!, `${kind}, a token that was remembered`), giveUp(3)])
+    await expectUnavailable(t, app, endpoint.token(), `${kind}, a new token`)
     t.equal(app.cfAccess.status().state, 'unavailable', kind)
     t.equal(endpoint.requests.length, kind === 'refusing' ? 1 : 3, `${kind}: one more try`)
     await endpoint.outage(null)
   }))
   clock.move(1000)
   await Promise.all(failing.map(async ({ kind, app }) => {
-    await isLetIn(t, app, remembered.get(kind)!, `${kind}, mended`)
+    await expectAdmitted(t, app, remembered.get(kind)!, `${kind}, mended`)
   }))
 })
 
@@ -188,7 +170,7 @@ t.test('K-01 an endpoint that does not speak TLS leaves the start alone', async 
   const secure = { domain: domain.replace('http:', 'https:') }
   const app = await startApp(t, secure)
   const endpoint = await startEndpoint(t, team)
-  await isUnavailable(t, app, endpoint.token({ claims: { iss: secure.domain } }))
+  await expectUnavailable(t, app, endpoint.token({ claims: { iss: secure.domain } }))
   t.match(app.cfAccess.status().lastFailure, { reason: /SSL|TLS/i })
 })
 
@@ -200,12 +182,12 @@ t.test('K-02 a fetch that takes too long is broken off, and the next requests do
     endpoint.outage((_request, response) => { response.on('close', resolve) })
   })
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  const waiting = isUnavailable(t, app, endpoint.token())
+  const waiting = expectUnavailable(t, app, endpoint.token())
   await until(() => endpoint.requests.length === 1)
   fire(NEVER)
   await waiting
   await gone
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   t.equal(endpoint.requests.length, 1)
 })
 
@@ -220,7 +202,7 @@ t.test('K-04 a redirect is not followed, and what came by one is not believed', 
         else response.end(body)
       })
       const app = await startApp(t, endpoint, fetch === undefined ? {} : { fetch })
-      await isUnavailable(t, app, endpoint.token(), String(status))
+      await expectUnavailable(t, app, endpoint.token(), String(status))
       t.same(endpoint.requests.map(({ url }) => url), fetch === undefined ? [CERTS_PATH] : [CERTS_PATH, '/inner'])
     }
   }
@@ -234,7 +216,7 @@ t.test('K-04 what came by a redirect is let go of unread', async t => {
       else response.on('close', resolve).write(body)
     })
   })
-  await isUnavailable(t, await startApp(t, endpoint, { fetch: follow }), endpoint.token())
+  await expectUnavailable(t, await startApp(t, endpoint, { fetch: follow }), endpoint.token())
   await letGo
 })
 
@@ -244,10 +226,10 @@ t.test('K-05 an answer may have 256 KiB and not a byte more, whether or not it s
   for (const send of [answering, chunked]) {
     const endpoint = await startEndpoint(t, team)
     await endpoint.outage(send(fill(KIB_256)))
-    await isLetIn(t, await startApp(t, endpoint), endpoint.token())
+    await expectAdmitted(t, await startApp(t, endpoint), endpoint.token())
     const over = await startEndpoint(t, team)
     await over.outage(send(fill(KIB_256 + 1)))
-    await isUnavailable(t, await startApp(t, over), over.token())
+    await expectUnavailable(t, await startApp(t, over), over.token())
   }
 })
 
@@ -260,7 +242,7 @@ t.test('K-05 a body without an end is broken off long before it fills the memory
       more()
     })
   })
-  await isUnavailable(t, await startApp(t, endpoint), endpoint.token())
+  await expectUnavailable(t, await startApp(t, endpoint), endpoint.token())
   t.ok(await sent < 32 * 1024 * 1024)
 })
 
@@ -268,7 +250,7 @@ t.test('K-08 whatever text comes instead of the keys, they are kept', async t =>
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   const good = JSON.stringify(team.certs)
   const texts = [' ', '{', '[', '"', '[]', '{}', '7', '1e999', 'true', 'NaN', '"keys"', '{"keys":null}', '{"keys":"k"}',
     '{"keys":[}',
@@ -281,8 +263,8 @@ t.test('K-08 whatever text comes instead of the keys, they are kept', async t =>
   for (const [index, text] of texts.entries()) {
     await endpoint.outage(answering(text))
     clock.move(KEYS.cooldown)
-    await isUnavailable(t, app, renamed(endpoint.token(), 'unknown'), `text ${index}`, /^[1-5]$/)
-    await isLetIn(t, app, endpoint.token())
+    await expectUnavailable(t, app, renamed(endpoint.token(), 'unknown'), `text ${index}`, /^[1-5]$/)
+    await expectAdmitted(t, app, endpoint.token())
     t.equal(endpoint.requests.length, index + 2)
   }
   t.same(app.cfAccess.status().kids, [current.kid, previous.kid])
@@ -332,12 +314,12 @@ for (const [name, member] of Object.entries(USELESS)) {
     const endpoint = await startEndpoint(t, team)
     endpoint.published = { keys: [member, current] }
     const app = await startApp(t, endpoint)
-    await isLetIn(t, app, endpoint.token())
+    await expectAdmitted(t, app, endpoint.token())
     t.same(app.cfAccess.status().kids, [current.kid])
-    await isRejected(t, app, endpoint.token({ which: 'previous' }))
+    await expectRejected(t, app, endpoint.token({ which: 'previous' }), 401, 'TOKEN_INVALID')
     const named = (member as Partial<Jwk> | null)?.kid
     if (typeof named === 'string') {
-      await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: named } }))
+      await expectRejected(t, app, endpoint.token({ which: 'previous', header: { kid: named } }), 401, 'TOKEN_INVALID')
     }
   })
 }
@@ -348,8 +330,9 @@ t.test('K-12 a published secret signs nothing', async t => {
   const app = await startApp(t, endpoint)
   const [, payload] = endpoint.token().split('.')
   const signed = `${Buffer.from('{"alg":"HS256","kid":"secret"}').toString('base64url')}.${payload}`
-  await isRejected(t, app, `${signed}.${createHmac('sha256', 'secret').update(signed).digest('base64url')}`)
-  await isLetIn(t, app, endpoint.token())
+  await expectRejected(t, app, `${signed}.${createHmac('sha256', 'secret').update(signed).digest('base64url')}`, 401,
+    'TOKEN_INVALID')
+  await expectAdmitted(t, app, endpoint.token())
 })
 
 t.test('K-15 a key needs no alg and no use, and extra members are ignored', async t => {
@@ -360,15 +343,15 @@ t.test('K-15 a key needs no alg and no use, and extra members are ignored', asyn
     public_certs: []
   }
   const app = await startApp(t, endpoint)
-  await isLetIn(t, app, endpoint.token())
-  await isLetIn(t, app, endpoint.token({ which: 'previous' }))
-  await isRejected(t, app, endpoint.token({ header: { alg: 'RS512' } }))
+  await expectAdmitted(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
+  await expectRejected(t, app, endpoint.token({ header: { alg: 'RS512' } }), 401, 'TOKEN_INVALID')
 })
 
 t.test('K-11 one key published twice is one key', async t => {
   const endpoint = await startEndpoint(t, team)
   endpoint.published = { keys: [current, current] }
-  await isLetIn(t, await startApp(t, endpoint), endpoint.token())
+  await expectAdmitted(t, await startApp(t, endpoint), endpoint.token())
 })
 
 t.test('K-11 two keys of one kid are no key, whichever comes first and however often', async t => {
@@ -377,9 +360,10 @@ t.test('K-11 two keys of one kid are no key, whichever comes first and however o
     const endpoint = await startEndpoint(t, team)
     endpoint.published = { keys: [...twins, previous] }
     const app = await startApp(t, endpoint)
-    await isRejected(t, app, endpoint.token())
-    await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
-    await isLetIn(t, app, endpoint.token({ which: 'previous' }))
+    await expectRejected(t, app, endpoint.token(), 401, 'TOKEN_INVALID')
+    await expectRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }), 401,
+      'TOKEN_INVALID')
+    await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
   }
 })
 
@@ -388,26 +372,28 @@ t.test('K-13 of very many keys the first 32 count', async t => {
   const others = Array.from({ length: 31 }, (_, index) => ({ ...previous, kid: `other-${index}` }))
   endpoint.published = { keys: [...others, current, previous] }
   const app = await startApp(t, endpoint)
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   t.equal(app.cfAccess.status().kids.length, 32)
-  await isRejected(t, app, endpoint.token({ which: 'previous' }))
+  await expectRejected(t, app, endpoint.token({ which: 'previous' }), 401, 'TOKEN_INVALID')
 })
 
 t.test('K-24 the keys of another team verify no token', async t => {
   const endpoint = await startEndpoint(t, team)
   endpoint.published = { keys: [previous] }
   const app = await startApp(t, endpoint)
-  await isRejected(t, app, endpoint.token())
-  await isRejected(t, app, endpoint.token({ which: 'previous', claims: { iss: team.domain } }))
-  await isLetIn(t, app, endpoint.token({ which: 'previous' }))
+  await expectRejected(t, app, endpoint.token(), 401, 'TOKEN_INVALID')
+  await expectRejected(t, app, endpoint.token({ which: 'previous', claims: { iss: team.domain } }), 401,
+    'TOKEN_INVALID')
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
 })
 
 t.test('either of the two published keys verifies', async t => {
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint)
-  await isLetIn(t, app, endpoint.token({ which: 'current' }))
-  await isLetIn(t, app, endpoint.token({ which: 'previous' }))
-  await isRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }))
+  await expectAdmitted(t, app, endpoint.token({ which: 'current' }))
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
+  await expectRejected(t, app, endpoint.token({ which: 'previous', header: { kid: current.kid } }), 401,
+    'TOKEN_INVALID')
   t.equal(endpoint.requests.length, 1)
 })
 
@@ -416,15 +402,15 @@ t.test('K-16 a new key is known with its first token, and an old one that is gon
   const endpoint = await startEndpoint(t, team)
   endpoint.published = { keys: [previous] }
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  await isLetIn(t, app, endpoint.token({ which: 'previous' }))
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
   endpoint.published = { keys: [current, previous] }
-  await isLetIn(t, app, endpoint.token(), 'the new key')
-  await isLetIn(t, app, endpoint.token({ which: 'previous' }), 'the old key')
+  await expectAdmitted(t, app, endpoint.token(), 'the new key')
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }), 'the old key')
   t.equal(endpoint.requests.length, 2)
   endpoint.published = { keys: [current] }
   await refresh(clock, app, endpoint)
-  await isRejected(t, app, endpoint.token({ which: 'previous' }), 'the old key, gone')
-  await isLetIn(t, app, endpoint.token(), 'the new key, still there')
+  await expectRejected(t, app, endpoint.token({ which: 'previous' }), 401, 'TOKEN_INVALID', 'the old key, gone')
+  await expectAdmitted(t, app, endpoint.token(), 'the new key, still there')
 })
 
 const SUCCESSORS = { 'H-08 withdrawn': [previous], 'H-09 replaced under its kid': [{ ...previous, kid: current.kid }] }
@@ -435,14 +421,14 @@ for (const [name, keys] of Object.entries(SUCCESSORS)) {
     const endpoint = await startEndpoint(t, team)
     const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
     const remembered = endpoint.token()
-    await isLetIn(t, app, remembered)
+    await expectAdmitted(t, app, remembered)
     endpoint.published = { keys }
     clock.move(KEYS.maxAge - 1)
-    await isLetIn(t, app, remembered)
+    await expectAdmitted(t, app, remembered)
     t.equal(endpoint.requests.length, 1, 'the keys are young')
     await refresh(clock, app, endpoint)
-    await isRejected(t, app, remembered)
-    await isRejected(t, app, endpoint.token())
+    await expectRejected(t, app, remembered, 401, 'TOKEN_INVALID')
+    await expectRejected(t, app, endpoint.token(), 401, 'TOKEN_INVALID')
   })
 }
 
@@ -450,14 +436,14 @@ t.test('K-18 stale keys are used at once for every request, while one refresh ru
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   let release = (): void => {}
   await endpoint.outage((_request, response, body) => { release = () => response.end(body) })
   clock.move(KEYS.maxAge)
-  await Promise.all(Array.from({ length: 50 }, () => isLetIn(t, app, endpoint.token())))
+  await Promise.all(Array.from({ length: 50 }, () => expectAdmitted(t, app, endpoint.token())))
   await until(() => endpoint.requests.length > 1)
   clock.move(KEYS.cooldown)
-  await isLetIn(t, app, endpoint.token(), 'a cooldown later, the refresh still under way')
+  await expectAdmitted(t, app, endpoint.token(), 'a cooldown later, the refresh still under way')
   t.equal(app.cfAccess.status().state, 'stale')
   release()
   await until(() => app.cfAccess.status().state === 'fresh')
@@ -469,24 +455,24 @@ t.test('K-19 a failing endpoint is left alone for 500 ms, then twice as long eac
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const remembered = endpoint.token()
-  await isLetIn(t, app, remembered)
+  await expectAdmitted(t, app, remembered)
   for (let outages = 1; outages <= 2; outages++) {
     await endpoint.outage('error')
     clock.move(KEYS.maxStale)
     for (const wait of [500, 1000, 2000, 4000, 5000, 5000]) {
       const { length } = endpoint.requests
-      await Promise.all(Array.from({ length: 20 }, () => isUnavailable(t, app, remembered, '', /^[1-5]$/)))
+      await Promise.all(Array.from({ length: 20 }, () => expectUnavailable(t, app, remembered, '', /^[1-5]$/)))
       t.equal(endpoint.requests.length, length + 1)
       isNextTryWithin(t, app, clock, wait)
       const left = app.cfAccess.status().nextTry! - clock.now
       t.equal((await ask(app, remembered)).headers['retry-after'], String(Math.ceil(left / 1000)))
       clock.move(left - 1)
-      await isUnavailable(t, app, remembered)
+      await expectUnavailable(t, app, remembered)
       t.equal(endpoint.requests.length, length + 1, 'just before the next try')
       clock.move(1)
     }
     await endpoint.outage(null)
-    await isLetIn(t, app, remembered, 'restored; the next outage starts from 500 ms')
+    await expectAdmitted(t, app, remembered, 'restored; the next outage starts from 500 ms')
   }
 })
 
@@ -497,7 +483,7 @@ t.test('K-19 the wait is random in its second half, so that a fleet does not com
   for (const [random, wait] of [[0, 250], [0.5, 375], [1 - Number.EPSILON, 500]] as const) {
     t.intercept(Math, 'random', { value: () => random })
     const app = await startApp(t, endpoint, { keys: inMilliseconds({ ...KEYS, timeout: NEVER + wait }) })
-    await isUnavailable(t, app, endpoint.token())
+    await expectUnavailable(t, app, endpoint.token())
     t.equal(app.cfAccess.status().nextTry, clock.now + wait)
   }
 })
@@ -508,12 +494,12 @@ t.test('K-19 a failure long past does not make the next wait longer', async t =>
   await endpoint.outage('error')
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   for (const wait of [500, 1000, 2000]) {
-    await isUnavailable(t, app, endpoint.token(), '', /^[12]$/)
+    await expectUnavailable(t, app, endpoint.token(), '', /^[12]$/)
     isNextTryWithin(t, app, clock, wait)
     clock.move(wait)
   }
   clock.move(2 * KEYS.cooldown)
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   isNextTryWithin(t, app, clock, 500)
 })
 
@@ -522,10 +508,10 @@ t.test('M-14 after a failed fetch a clock set back by an hour delays the next tr
   const endpoint = await startEndpoint(t, team)
   await endpoint.outage('error')
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   await endpoint.outage(null)
   clock.move(-3_600_000)
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   t.equal(endpoint.requests.length, 2)
 })
 
@@ -534,10 +520,10 @@ t.test('an application that starts before its emulator recovers within half a se
   const endpoint = await startEndpoint(t, team)
   await endpoint.outage('refusing')
   const app = await startApp(t, endpoint)
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   await endpoint.outage(null)
   clock.move(500)
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
 })
 
 t.test('an emulator that restarts again and again costs a second at most, without any option', async t => {
@@ -547,7 +533,7 @@ t.test('an emulator that restarts again and again costs a second at most, withou
   for (const which of ['current', 'previous', 'current', 'previous'] as const) {
     endpoint.published = { keys: [which === 'current' ? current : previous] }
     clock.move(1000)
-    await isLetIn(t, app, endpoint.token({ which }))
+    await expectAdmitted(t, app, endpoint.token({ which }))
   }
   t.equal(endpoint.requests.length, 4)
 })
@@ -601,7 +587,7 @@ t.test('M-16 a kid published just after a running fetch was answered costs its r
   let release = (): void => {}
   await endpoint.outage((_request, response, body) => { release = () => response.end(body) })
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  const waiting = isLetIn(t, app, endpoint.token())
+  const waiting = expectAdmitted(t, app, endpoint.token())
   await until(() => endpoint.requests.length === 1)
   endpoint.published = { keys: [current, previous] }
   await endpoint.outage(null)
@@ -619,12 +605,12 @@ for (const [name, answer, requests] of [
     const endpoint = await startEndpoint(t, team)
     endpoint.published = { keys: [previous] }
     const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-    await isLetIn(t, app, endpoint.token({ which: 'previous' }))
+    await expectAdmitted(t, app, endpoint.token({ which: 'previous' }))
     let release = (): void => {}
     const body = JSON.stringify({ keys: answer })
     await endpoint.outage((_request, response) => { release = () => response.end(body) })
     clock.move(KEYS.maxAge)
-    const waiting = isLetIn(t, app, endpoint.token())
+    const waiting = expectAdmitted(t, app, endpoint.token())
     await until(() => endpoint.requests.length === 2)
     endpoint.published = { keys: [current, previous] }
     await endpoint.outage(null)
@@ -652,9 +638,9 @@ t.test('a clock that is set back does not keep keys fresh for ever, and does not
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   clock.move(-2 * KEYS.maxAge)
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   await until(() => app.cfAccess.status().lastSuccess === clock.now)
   t.equal(endpoint.requests.length, 2)
 })
@@ -673,12 +659,12 @@ t.test('K-20 an old answer that comes after a newer one changes nothing', async 
     return await answer
   }
   const app = await startApp(t, endpoint, { fetch: heedless, keys: inMilliseconds(KEYS) })
-  const waiting = isUnavailable(t, app, endpoint.token())
+  const waiting = expectUnavailable(t, app, endpoint.token())
   await until(() => isAsked)
   fire(NEVER)
   await waiting
   clock.move(KEYS.cooldown)
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   await new Promise<void>(resolve => {
     const pull = (body: ReadableStreamDefaultController): void => {
       body.enqueue(Buffer.from(JSON.stringify({ keys: [previous] })))
@@ -687,7 +673,7 @@ t.test('K-20 an old answer that comes after a newer one changes nothing', async 
     }
     answerLate(new Response(new ReadableStream({ pull }, { highWaterMark: 0 })))
   })
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   t.same(app.cfAccess.status().kids, [current.kid])
 })
 
@@ -725,7 +711,7 @@ t.test('K-21 a server that starts later takes the keys that are there, unless th
     const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS), fetch: counting })
     await nextTurn() // the start does not wait for the fetch to begin
     t.equal(fetches, expected)
-    await isLetIn(t, app, endpoint.token())
+    await expectAdmitted(t, app, endpoint.token())
   }
 })
 
@@ -737,7 +723,7 @@ t.test('registrations that keep their keys otherwise do not share them', async t
     { keys: inMilliseconds({ ...KEYS, timeout: NEVER - 1 }) },
     { keys: inMilliseconds(KEYS), fetch: (url: string, init: RequestInit) => fetch(url, init) }]
   for (const options of [{ keys: inMilliseconds(KEYS) }, ...others]) {
-    await isLetIn(t, await startApp(t, endpoint, options), endpoint.token())
+    await expectAdmitted(t, await startApp(t, endpoint, options), endpoint.token())
   }
   t.equal(endpoint.requests.length, 1 + others.length)
 })
@@ -745,9 +731,9 @@ t.test('registrations that keep their keys otherwise do not share them', async t
 t.test('K-21 a server that closes takes the keys from no other one', async t => {
   const endpoint = await startEndpoint(t, team)
   const [first, second] = [await startApp(t, endpoint), await startApp(t, endpoint)]
-  await isLetIn(t, second, endpoint.token())
+  await expectAdmitted(t, second, endpoint.token())
   await first.close()
-  await isLetIn(t, await startApp(t, endpoint), endpoint.token(), 'a third server')
+  await expectAdmitted(t, await startApp(t, endpoint), endpoint.token(), 'a third server')
   t.equal(endpoint.requests.length, 1)
 })
 
@@ -755,7 +741,7 @@ t.test('keys without any observer are released', async t => {
   const endpoint = await startEndpoint(t, team)
   for (let starts = 1; starts <= 2; starts++) {
     const app = await startApp(t, endpoint)
-    await isLetIn(t, app, endpoint.token())
+    await expectAdmitted(t, app, endpoint.token())
     await app.close()
     t.equal(endpoint.requests.length, starts)
   }
@@ -796,14 +782,14 @@ for (const [name, hostile] of Object.entries(HOSTILE)) {
       return well ? Promise.resolve(Response.json(team.certs)) : hostile()
     }
     const app = await startApp(t, endpoint, { fetch: fitful as never, keys: inMilliseconds(KEYS) })
-    const waiting = isUnavailable(t, app, endpoint.token())
+    const waiting = expectUnavailable(t, app, endpoint.token())
     await until(() => isAsked)
     if (name.includes('never')) fire(NEVER)
     await waiting
     t.match(app.cfAccess.status().lastFailure?.reason, /\w/)
     well = true
     clock.move(KEYS.cooldown)
-    await isLetIn(t, app, endpoint.token())
+    await expectAdmitted(t, app, endpoint.token())
   })
 }
 
@@ -822,7 +808,7 @@ t.test('K-23 a body that outlasts its time is let go of, although the custom fet
   })
   t.teardown(() => { letGo = true })
   const app = await startApp(t, endpoint, { fetch: async () => new Response(body), keys: inMilliseconds(KEYS) })
-  const waiting = isUnavailable(t, app, endpoint.token())
+  const waiting = expectUnavailable(t, app, endpoint.token())
   await until(() => isAsked)
   fire(NEVER)
   await waiting
@@ -838,7 +824,7 @@ t.test('S-10 a custom fetch gets the address of the keys, and nothing of any req
       return fetch(...call)
     }
   })
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   t.equal(calls.length, 1)
   const [url, { signal, ...init }] = calls[0]!
   t.equal(url, `${endpoint.domain}${CERTS_PATH}`)
@@ -867,7 +853,7 @@ t.test('keys that are too old as soon as they are there are not used', async t =
   // The line that tells of new keys is written once they are accepted, and before they are used.
   const stream = { write: (line: string) => { if (line.includes('keys changed')) clock.move(KEYS.maxStale) } }
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) }, { logger: { stream } })
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   t.match(app.cfAccess.status(), { state: 'unavailable', lastFailure: null, nextTry: null })
 })
 
@@ -883,7 +869,7 @@ t.test('status() tells an operator what there is, since when, what went wrong an
   t.strictSame(status(),
     { state: 'unavailable', kids: [], age: null, lastSuccess: null, lastFailure: null, nextTry: null }, 'before the first answer')
 
-  await isUnavailable(t, app, endpoint.token())
+  await expectUnavailable(t, app, endpoint.token())
   const firstFailure = { at: start, reason: 'the answer\'s status is 500' }
   const none = { state: 'unavailable', kids: [], age: null, lastSuccess: null }
   t.strictSame(status(), { ...none, lastFailure: firstFailure, nextTry: start + 500 }, 'failed')
@@ -895,7 +881,7 @@ t.test('status() tells an operator what there is, since when, what went wrong an
   const lastFailure = { at: clock.now, reason: firstFailure.reason }
   clock.move(KEYS.cooldown)
   const lastSuccess = clock.now
-  await isLetIn(t, app, endpoint.token())
+  await expectAdmitted(t, app, endpoint.token())
   t.strictSame(status(), { state: 'fresh', kids, age: 0, lastSuccess, lastFailure, nextTry: null }, 'recovered')
 
   clock.move(KEYS.maxAge - 1)

@@ -34,9 +34,9 @@ async function expectEach (t: Test, status: number, policy: CfAccessPolicy, toke
   for (const [i, token] of tokens.entries()) t.equal(await ask(token), status, `${JSON.stringify(policy)}, token ${i}`)
 }
 
-const admits = async (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> =>
+const expectAllowed = async (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> =>
   await expectEach(t, 200, policy, tokens)
-const forbids = async (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> =>
+const expectDenied = async (t: Test, policy: CfAccessPolicy, ...tokens: string[]): Promise<void> =>
   await expectEach(t, 403, policy, tokens)
 
 const UUID = 'c1a5e0de-2f3b-4f7e-9d1c-3a7b5e9f1d2c'
@@ -45,29 +45,29 @@ const HEX = '5e2b1cffe1b2a3d4c5b6a7f8'
 
 t.test('P-20 a group named like another\'s ID or e-mail address is not that group', async t => {
   for (const id of [UUID, UUID.toUpperCase(), OKTA, HEX]) {
-    await admits(t, { include: { group: id } }, known({ groups: [{ id }] }),
+    await expectAllowed(t, { include: { group: id } }, known({ groups: [{ id }] }),
       known({ groups: [{ id: id.toLowerCase(), name: 'x' }] }))
     const imposters = [{ id: '7', name: id }, id, { email: id }].map(group => known({ groups: [group] }))
-    await forbids(t, { include: { group: id } }, ...imposters)
-    await forbids(t, { require: { group: id } }, ...imposters)
-    await forbids(t, { exclude: { group: id } }, known({ groups: [{ id }] }), ...imposters)
-    await admits(t, { exclude: { group: id } },
+    await expectDenied(t, { include: { group: id } }, ...imposters)
+    await expectDenied(t, { require: { group: id } }, ...imposters)
+    await expectDenied(t, { exclude: { group: id } }, known({ groups: [{ id }] }), ...imposters)
+    await expectAllowed(t, { exclude: { group: id } },
       known({ groups: [{ id: '7', name: 'staff', email: 'staff@acme.com' }, 'staff'] }))
   }
   const email = 'admins@acme.com'
   const imposters = [{ id: email }, { name: email }, email].map(group => known({ groups: [group] }))
-  await admits(t, { include: { group: email } }, known({ groups: [{ email }] }))
-  await forbids(t, { include: { group: email } }, ...imposters)
-  await forbids(t, { exclude: { group: email } }, known({ groups: [{ email }] }), ...imposters)
+  await expectAllowed(t, { include: { group: email } }, known({ groups: [{ email }] }))
+  await expectDenied(t, { include: { group: email } }, ...imposters)
+  await expectDenied(t, { exclude: { group: email } }, known({ groups: [{ email }] }), ...imposters)
 })
 
 t.test('P-20 any other text is a group\'s ID or name', async t => {
   for (const text of ['admins', 'contractors2026', '00gshort', 'abcdefghijklmnopqrstuvwxyz', '12345678901234567890',
     'engineering-berlin-2026-x', UUID.slice(1)]) {
-    await admits(t, { include: { group: text } }, known({ groups: [{ id: text }] }),
+    await expectAllowed(t, { include: { group: text } }, known({ groups: [{ id: text }] }),
       known({ groups: [{ name: text }] }), known({ groups: [text] }))
-    await forbids(t, { include: { group: text } }, known({ groups: [{ email: text }] }))
-    await forbids(t, { exclude: { group: text } }, known({ groups: [{ id: text }] }), known({ groups: [text] }),
+    await expectDenied(t, { include: { group: text } }, known({ groups: [{ email: text }] }))
+    await expectDenied(t, { exclude: { group: text } }, known({ groups: [{ id: text }] }), known({ groups: [text] }),
       known({ groups: [{ email: text }] }))
   }
 })
@@ -84,9 +84,9 @@ t.test('P-20 { id }, { name } and { email } match that member alone', async t =>
         `exclude { ${member} }, told ${told}`)
     }
   }
-  await admits(t, { include: { group: [{ id: '7' }, 'staff', { name: OKTA }] } }, known({ groups: [OKTA] }),
+  await expectAllowed(t, { include: { group: [{ id: '7' }, 'staff', { name: OKTA }] } }, known({ groups: [OKTA] }),
     known({ groups: ['staff'] }), known({ groups: [{ id: '7' }] }))
-  await forbids(t, { include: { group: [{ id: '7' }, 'staff', { name: OKTA }] } }, known({ groups: ['7'] }),
+  await expectDenied(t, { include: { group: [{ id: '7' }, 'staff', { name: OKTA }] } }, known({ groups: ['7'] }),
     known({ groups: [{ id: OKTA }] }))
 })
 
@@ -227,34 +227,34 @@ t.test('P-22 the same holds for the other selectors', async t => {
     [{ country: 'US' }, user('a@acme.com', { country: '\uFF35\uFF33' }), user('a@acme.com', { country: 'FR' })]
   ]
   for (const [selectors, near, unrelated] of cases) {
-    await forbids(t, { include: selectors } as unknown as CfAccessPolicy, near, unrelated)
-    await forbids(t, { exclude: selectors } as unknown as CfAccessPolicy, near)
-    await admits(t, { exclude: selectors } as unknown as CfAccessPolicy, unrelated)
+    await expectDenied(t, { include: selectors } as unknown as CfAccessPolicy, near, unrelated)
+    await expectDenied(t, { exclude: selectors } as unknown as CfAccessPolicy, near)
+    await expectAllowed(t, { exclude: selectors } as unknown as CfAccessPolicy, unrelated)
   }
 })
 
 t.test('P-03 P-22 an @ in any form makes an address one of no domain', async t => {
   for (const email of ['x@acme.com\uFF20evil.com', 'x\uFF20evil.com', 'x\uFE6Bevil.com', 'x@y\uFE6Bevil.com', '@',
     'x@']) {
-    await forbids(t, { include: { emailDomain: ['acme.com', 'evil.com'] } }, user(email))
-    if (email !== '@' && email !== 'x@') await forbids(t, { exclude: { emailDomain: 'evil.com' } }, user(email))
+    await expectDenied(t, { include: { emailDomain: ['acme.com', 'evil.com'] } }, user(email))
+    if (email !== '@' && email !== 'x@') await expectDenied(t, { exclude: { emailDomain: 'evil.com' } }, user(email))
   }
 })
 
 t.test('P-23 a wildcard certificate\'s name is that name; exclude denies what it covers too', async t => {
-  await admits(t, { include: { commonName: '*.example.com' } }, certificate('*.example.com'),
+  await expectAllowed(t, { include: { commonName: '*.example.com' } }, certificate('*.example.com'),
     certificate('*.EXAMPLE.com'))
-  await forbids(t, { include: { commonName: '*.example.com' } }, certificate('pump.example.com'),
+  await expectDenied(t, { include: { commonName: '*.example.com' } }, certificate('pump.example.com'),
     certificate('example.com'), certificate('*.pump.example.com'))
-  await forbids(t, { exclude: { commonName: '*.example.com' } }, certificate('*.example.com'),
+  await expectDenied(t, { exclude: { commonName: '*.example.com' } }, certificate('*.example.com'),
     certificate('pump.example.com'), certificate('PUMP.example.com.'))
-  await admits(t, { exclude: { commonName: '*.example.com' } }, certificate('example.com'),
+  await expectAllowed(t, { exclude: { commonName: '*.example.com' } }, certificate('example.com'),
     certificate('pump.example.org'), certificate('pump'), user('a@acme.com'))
 })
 
 t.test('M-08 only a name that ends in .access is a service token\'s', async t => {
   for (const commonName of ['x.access.example', 'access', '.access.', 'x.accessory']) {
-    await forbids(t, { include: { serviceToken: true } }, certificate(commonName))
-    await admits(t, { include: { commonName: true } }, certificate(commonName))
+    await expectDenied(t, { include: { serviceToken: true } }, certificate(commonName))
+    await expectAllowed(t, { include: { commonName: true } }, certificate(commonName))
   }
 })

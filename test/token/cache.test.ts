@@ -61,16 +61,16 @@ t.test('D-07 H-05 what one request verifies is no answer for another audience or
 
 t.test('H-01 the whole token is the key', async t => {
   const token = verification.token()
-  await verification.admits(t, token)
+  await verification.expectAdmitted(t, token)
   const at = token.length - 100
   const other = (letter: string | undefined): string => letter === 'A' ? 'B' : 'A'
-  await verification.rejects(t, token.slice(0, at) + other(token[at]) + token.slice(at + 1), 'signature',
+  await verification.expectRejected(t, token.slice(0, at) + other(token[at]) + token.slice(at + 1), 'signature',
     { name: 'one letter of the signature' })
   const [header, , signature] = token.split('.')
   const payload = verification.token({ email: 'bob@acme.com' }).split('.')[1]
-  await verification.rejects(t, [header, payload, signature].join('.'), 'signature',
+  await verification.expectRejected(t, [header, payload, signature].join('.'), 'signature',
     { name: 'another payload between the same ends' })
-  await verification.admits(t, token)
+  await verification.expectAdmitted(t, token)
 })
 
 t.test('H-01 H-05 what one request verifies is no answer for a token with the same end', async t => {
@@ -140,14 +140,14 @@ t.test('H-08 a token is not remembered beyond its key', async t => {
   const clock = stopClock(t)
   const own = await Verification.start(t, { keys: { maxAge: '1s', cooldown: '1s' } })
   const token = own.token()
-  await own.admits(t, token)
+  await own.expectAdmitted(t, token)
   await own.team.rotateKeys()
   await own.team.rotateKeys()
   const asked = new Promise<() => void>(resolve => {
     own.team.outage((_request, response, body) => resolve(() => response.end(body)))
   })
   clock.move(1000)
-  await own.admits(t, token, 'served while the refresh it starts is under way')
+  await own.expectAdmitted(t, token, 'served while the refresh it starts is under way')
   const answer = await asked
   own.team.outage(null)
   answer()
@@ -159,7 +159,7 @@ t.test('H-09 a token is not remembered beyond a key that changed under its kid',
   const clock = stopClock(t)
   const own = await Verification.start(t, { keys: { maxAge: '1s', cooldown: '1s' } })
   const token = own.token()
-  await own.admits(t, token)
+  await own.expectAdmitted(t, token)
   const [before] = own.team.certs.keys
   await own.team.rotateKeys()
   const [after] = own.team.certs.keys
@@ -168,7 +168,7 @@ t.test('H-09 a token is not remembered beyond a key that changed under its kid',
     own.team.outage((_request, response) => resolve(() => response.end(keys)))
   })
   clock.move(1000)
-  await own.admits(t, token)
+  await own.expectAdmitted(t, token)
   const answer = await asked
   answer()
   await until(() => own.app.cfAccess.status().lastSuccess === clock.now)

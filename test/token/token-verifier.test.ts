@@ -32,8 +32,9 @@ const byForeignKey = (text: string): Buffer => sign('sha256', Buffer.from(text),
 
 t.test('T-01 a token without a signature algorithm is rejected', async t => {
   for (const alg of ['none', 'None', 'nOnE', '', null, 5, ['RS256'], { RS256: 1 }, true, undefined]) {
-    await verification.rejects(t, forge({ alg }, byForeignKey), 'algorithm', { name: `alg ${JSON.stringify(alg)}` })
-    await verification.rejects(t, forge({ alg }, () => Buffer.alloc(0)), 'malformed',
+    await verification.expectRejected(t, forge({ alg }, byForeignKey), 'algorithm',
+      { name: `alg ${JSON.stringify(alg)}` })
+    await verification.expectRejected(t, forge({ alg }, () => Buffer.alloc(0)), 'malformed',
       { name: `alg ${JSON.stringify(alg)}, unsigned` })
   }
 })
@@ -48,14 +49,15 @@ t.test('T-02 a token signed with a rendering of the public key as a secret is re
   key.export({ type: 'spki', format: 'der' }), current.n, JSON.stringify(current), JSON.stringify(team.certs), '']
   for (const secret of secrets) {
     const mac = (text: string): Buffer => createHmac('sha256', secret).update(text).digest()
-    await verification.rejects(t, forge({ alg: 'HS256' }, mac), 'algorithm')
-    await verification.rejects(t, forge({}, mac), 'signature', { name: 'the same, calling itself RS256' })
+    await verification.expectRejected(t, forge({ alg: 'HS256' }, mac), 'algorithm')
+    await verification.expectRejected(t, forge({}, mac), 'signature', { name: 'the same, calling itself RS256' })
   }
 })
 
 t.test('T-03 another algorithm is rejected, whichever key signs', async t => {
   for (const alg of ['RS384', 'RS512', 'PS256', 'PS384', 'ES256', 'ES512', 'EdDSA', 'HS512', 'rs256', 'RS256 ']) {
-    await verification.rejects(t, team.userToken({ email: 'a@acme.com', audience: AUD, header: { alg } }), 'algorithm')
+    await verification.expectRejected(t, team.userToken({ email: 'a@acme.com', audience: AUD, header: { alg } }),
+      'algorithm')
   }
 })
 
@@ -69,7 +71,7 @@ t.test('T-04 a key in the token itself is neither trusted nor fetched', async t 
   const jwk = { ...foreign.publicKey.export({ format: 'jwk' }), kid: current.kid, alg: 'RS256', use: 'sig' }
   const x5c = [foreign.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')]
   for (const head of [{}, { jwk }, { jku: url }, { x5u: url }, { x5c }, { jwk, jku: url, x5u: url, x5c }]) {
-    await verification.rejects(t, forge(head, byForeignKey), 'signature', { name: Object.keys(head).join() })
+    await verification.expectRejected(t, forge(head, byForeignKey), 'signature', { name: Object.keys(head).join() })
   }
   t.equal(hits, 0)
 })
@@ -82,7 +84,7 @@ t.test('T-05 T-06 whatever is not three filled parts is rejected', async t => {
   const shapes = ['x', '.', '..', '...', header, `${header}.${payload}`, `${header}.${payload}.`,
     `.${payload}.${signature}`, `${header}..${signature}`,
     `${good}.`, `.${good}`, `${good}.${signature}`, `${good}.${good}`, jwe.join('.'), rsaJwe.join('.')]
-  for (const token of shapes) await verification.rejects(t, token, 'malformed')
+  for (const token of shapes) await verification.expectRejected(t, token, 'malformed')
   await t.rejects(verification.app.cfAccess.verify(''), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })
 })
 
@@ -111,12 +113,12 @@ t.test('T-09 a part has one spelling only', async t => {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   for (const email of ['a@acme.com', 'ab@acme.com', 'abc@acme.com']) {
     const parts = verification.token({ email }).split('.')
-    await verification.admits(t, parts.join('.'))
+    await verification.expectAdmitted(t, parts.join('.'))
     for (const [i, part] of parts.entries()) {
       for (const last of alphabet) {
         const twin = part.slice(0, -1) + last
         if (twin === part || !Buffer.from(twin, 'base64url').equals(Buffer.from(part, 'base64url'))) continue
-        await verification.rejects(t, parts.with(i, twin).join('.'), 'malformed')
+        await verification.expectRejected(t, parts.with(i, twin).join('.'), 'malformed')
       }
     }
   }
@@ -125,7 +127,7 @@ t.test('T-09 a part has one spelling only', async t => {
 t.test('T-10 a header that holds more or other than the token is rejected', async t => {
   for (const value of [`Bearer ${good}`, `bearer ${good}`, `"${good}"`, `{"token":"${good}"}`, 'null', 'undefined',
     '[object Object]']) {
-    await verification.rejects(t, value, 'malformed')
+    await verification.expectRejected(t, value, 'malformed')
   }
 })
 
@@ -145,10 +147,11 @@ t.test('T-12 T-13 T-18 a header parameter that changes how a token is read is re
     { crit: ['b64'], b64: true }, { crit: ['b64'], b64: false },
     { b64: false }, { b64: true }, { zip: 'DEF' }, { zip: 'none' }, { cty: 'JWT' }]
   for (const head of heads) {
-    await verification.rejects(t, verification.token({}, head), 'header', { name: JSON.stringify(head) })
+    await verification.expectRejected(t, verification.token({}, head), 'header', { name: JSON.stringify(head) })
   }
   const polluted = team.sign(Buffer.from(payload, 'base64url').toString(), JSON.parse('{"__proto__":{"crit":["x"]}}'))
-  t.match(await verification.admits(t, polluted), { kind: 'user' }, 'a parameter named __proto__ is one like any other')
+  t.match(await verification.expectAdmitted(t, polluted), { kind: 'user' },
+    'a parameter named __proto__ is one like any other')
 })
 
 t.test('T-14 a header that is not a JSON object is rejected', async t => {
@@ -156,10 +159,11 @@ t.test('T-14 a header that is not a JSON object is rejected', async t => {
     `{"alg":"RS256","kid":"${current.kid}",}`, '['.repeat(5000) + ']'.repeat(5000), '\uFEFF{"alg":"RS256"}']
   for (const text of texts) {
     if (text !== '') {
-      await verification.rejects(t, `${encode(text)}.${payload}.${signature}`, 'malformed', { name: text.slice(0, 30) })
+      await verification.expectRejected(t, `${encode(text)}.${payload}.${signature}`, 'malformed',
+        { name: text.slice(0, 30) })
     }
   }
-  await verification.rejects(t,
+  await verification.expectRejected(t,
     `${Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]).toString('base64url')}.${payload}.${signature}`,
     'malformed', { name: 'no UTF-8' })
 })
@@ -169,15 +173,16 @@ t.test('T-15 of a parameter that is there twice the last one counts, for us and 
     const text = `${encode(head)}.${payload}`
     return `${text}.${byForeignKey(text).toString('base64url')}`
   }
-  await verification.rejects(t, sign(`{"alg":"RS256","kid":"${current.kid}","alg":"none"}`), 'algorithm')
-  await verification.rejects(t, sign(`{"alg":"none","kid":"${current.kid}","alg":"RS256"}`), 'signature')
+  await verification.expectRejected(t, sign(`{"alg":"RS256","kid":"${current.kid}","alg":"none"}`), 'algorithm')
+  await verification.expectRejected(t, sign(`{"alg":"none","kid":"${current.kid}","alg":"RS256"}`), 'signature')
 })
 
 t.test('T-16 a kid that names no key is rejected without asking for keys', async t => {
   for (const kid of [undefined, '', null, 7, [current.kid], { kid: current.kid }, true, 'k'.repeat(129),
     'k'.repeat(10_000), 'a\0b', 'a\nb', 'a b', ` ${current.kid}`,
     `${current.kid.slice(0, 10)}\uFF41`, `\u0430${current.kid.slice(1)}`]) {
-    await verification.rejects(t, verification.token({}, { kid }), 'kid', { name: JSON.stringify(kid)?.slice(0, 30) })
+    await verification.expectRejected(t, verification.token({}, { kid }), 'kid',
+      { name: JSON.stringify(kid)?.slice(0, 30) })
   }
 })
 
@@ -195,11 +200,12 @@ t.test('T-17 a strange kid is an unknown one, and costs one fetch a cooldown', a
 
 t.test('T-19 typ may be missing or JWT, and nothing else', async t => {
   for (const typ of [undefined, 'JWT', 'jwt', 'application/jwt']) {
-    await verification.admits(t, verification.token({}, { typ }), String(typ))
+    await verification.expectAdmitted(t, verification.token({}, { typ }), String(typ))
   }
   for (const typ of ['at+jwt', 'JOSE', 'dpop+jwt', 'JWT+x', 'JWT ', 'application/application/jwt', '', null, 7,
     ['JWT']]) {
-    await verification.rejects(t, verification.token({}, { typ }), 'header', { name: `typ ${JSON.stringify(typ)}` })
+    await verification.expectRejected(t, verification.token({}, { typ }), 'header',
+      { name: `typ ${JSON.stringify(typ)}` })
   }
 })
 
@@ -232,14 +238,14 @@ t.test('T-21 a signature of another length, or one more than the modulus, is rej
   const unreduced = Buffer.from(sum.padStart(sum.length + sum.length % 2, '0'), 'hex')
   for (const forged of [unreduced, bytes.subarray(1), bytes.subarray(0, -1), Buffer.concat([Buffer.alloc(1), bytes]),
     Buffer.concat([bytes, Buffer.alloc(1)]), Buffer.alloc(256), Buffer.alloc(1)]) {
-    await verification.rejects(t, `${header}.${payload}.${forged.toString('base64url')}`, 'signature',
+    await verification.expectRejected(t, `${header}.${payload}.${forged.toString('base64url')}`, 'signature',
       { name: `${forged.length} bytes` })
   }
 })
 
 t.test('a token of another team is rejected', async t => {
   const strangers: AccessTeam = await startTeam(t)
-  await verification.rejects(t, strangers.userToken({ email: 'alice@acme.com', audience: AUD }), 'issuer')
+  await verification.expectRejected(t, strangers.userToken({ email: 'alice@acme.com', audience: AUD }), 'issuer')
 })
 
 t.test('X-09 verify() takes nothing but the text of a token', async t => {

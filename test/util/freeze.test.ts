@@ -10,7 +10,7 @@ const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.re
 
 t.test('claims are frozen all the way down, as deep as they may be nested', async t => {
   for (const shape of [nested(MOST), { of: nested(MOST - 1) }, [1, null, 'text', nested(MOST - 1)]]) {
-    const identity = await verification.admits(t, verification.token({ custom: shape }))
+    const identity = await verification.expectAdmitted(t, verification.token({ custom: shape }))
     let levels = 0
     for (let value: unknown = identity.claims; typeof value === 'object' &&
       value !== null; value = Object.values(value).at(-1)) {
@@ -23,6 +23,6 @@ t.test('claims are frozen all the way down, as deep as they may be nested', asyn
 
 t.test('claims that are nested one level deeper are rejected', async t => {
   for (const shape of [nested(MOST + 1), { of: nested(MOST) }, [1, null, 'text', nested(MOST)], [nested(MOST), 1]]) {
-    await verification.rejects(t, verification.token({ custom: shape }), 'identity')
+    await verification.expectRejected(t, verification.token({ custom: shape }), 'identity')
   }
 })
