@@ -1,4 +1,4 @@
-/** The way of a request: authenticate, authorize, `request.cfAccess`. */
+/** Checks a request: authenticates it (else 401), authorizes it (else 403), then sets `request.cfAccess`. */
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'

@@ -19,7 +19,7 @@ export interface CfAccessKeysOptions {
   /** Keys older than this are no longer trusted. At least `maxAge`. Default `'24h'`. */
   maxStale?: CfAccessDuration
   /**
-   * The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried.
+   * The least time between two refreshes for an unknown `kid`. Also the longest backoff after failed fetches.
    * Default `'30s'`, or `'1s'` for a team on loopback.
    */
   cooldown?: CfAccessDuration

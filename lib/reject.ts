@@ -1,4 +1,4 @@
-/** What happens to a rejected request: response headers, log line and channel message, once. */
+/** Reports a request that was rejected: sets response headers, writes the log line and the channel message, once. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { channels } from './channels.js'
 import { IdentityUnavailableError, KeysUnavailableError } from './errors.js'

@@ -8,7 +8,7 @@ const SEPARATORS = /[/\\]/
  * @returns `null` when one of them is a dot segment
  */
 export function namesIn (segment: string, limit: number): readonly string[] | null {
-  if (!ODD.test(segment)) return [segment]
+  if (!NOT_NORMAL.test(segment)) return [segment]
   const names: string[] = []
   for (const part of segment.split(SEPARATORS, limit)) {
     const head = cutAtMark(part)
@@ -24,7 +24,7 @@ export function normalizeSegment (segment: string): string {
 }
 
 // Characters that some reader drops or cuts at, and dots at the end or alone.
-const ODD = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
+const NOT_NORMAL = /[/;?#\\\s\p{Cc}\p{DI}]|\.$/u
 const INVISIBLE = /[\p{Cc}\p{DI}]+/gu
 const BLANK = /\s/
 const BLANKS = /[\s\p{Cc}\p{DI}]+/gu

@@ -3,7 +3,7 @@
  * can decode it again, drop its parameters or send it to a server with other rules. A target is
  *
  * 1. plain: one path, which every reader agrees on; or
- * 2. ambiguous: its paths cannot be listed, as with dot segments; or
+ * 2. ambiguous: its paths cannot be listed, as with dot segments, so every registration of the route must admit it; or
  * 3. one of a small, bounded set of paths.
  *
  * @see CWE-22 (path traversal); RFC 3986, section 6.2
@@ -46,7 +46,7 @@ const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
   if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
-  if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || oddPartsIn(path) > MAX_ODD) return null
+  if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || ambiguousPartsIn(path) > MAX_ODD) return null
   const starts = startsFrom(path.toLowerCase())
   for (const start of withoutScheme(target.toLowerCase())) starts.add(cutAt(start, '?'))
   return expand(starts)
@@ -230,10 +230,10 @@ function withoutScheme (target: string): readonly string[] {
 }
 
 // Parts that make a reader decode again or see other segments.
-const ODD_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
+const AMBIGUOUS_PARTS = /%25|%2f|%5c|\\|\/\/|;/gi
 
-function oddPartsIn (text: string): number {
-  return text.match(ODD_PARTS)?.length ?? 0
+function ambiguousPartsIn (text: string): number {
+  return text.match(AMBIGUOUS_PARTS)?.length ?? 0
 }
 
 function slashesIn (text: string): number {

@@ -1,4 +1,4 @@
-/** The registrations of one Fastify server, and which of them must admit a request. */
+/** The registrations of one Fastify server. Finds what a request must satisfy, and keeps each compiled route. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
 import { readRouteConfig } from './route-config.js'

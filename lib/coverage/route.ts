@@ -1,4 +1,4 @@
-/** Which registrations guard a route, and what a request for it must satisfy. */
+/** Compiles a route: which registrations guard it, and which must admit a request by the paths of its target. */
 import type { FastifyRequest } from 'fastify'
 import { NotRegisteredError } from '../errors.js'
 import type { CompiledPolicy } from '../policy/policy.js'
@@ -15,7 +15,7 @@ export interface Requirement {
 
 /** What is the same for all requests of a route. */
 export interface Route {
-  /** The requirement of every request with an ordinary target; `null` where each target has to be interpreted. */
+  /** The requirement of every request whose target has no `;` and no `#`; `null` where each target is interpreted. */
   readonly fixed: Requirement | null
   readonly selections: readonly Selection[]
   readonly policy: CompiledPolicy | null
@@ -125,7 +125,10 @@ function hasMark (target: string): boolean {
   return target.includes(';') || target.includes('#')
 }
 
-/** Where a target has several possible paths, the registration of each must admit the request. */
+/**
+ * The registration of each possible path must admit the request. An ambiguous target (`null`) must be admitted by every
+ * candidate, whatever the route opts out of.
+ */
 function select (
   { candidates, fallback, optsOut }: Selection, targets: ReadonlyArray<ReadonlySet<string> | null>
 ): readonly Registration[] {

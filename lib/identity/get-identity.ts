@@ -50,6 +50,7 @@ export class GetIdentityClient {
   readonly #fetch: CfAccessFetch
   readonly #settings: DetailsSettings
   readonly #known: TokenMap<Known>
+  /** The running requests, at most one for each token (single flight). */
   readonly #underway = new Map<string, Promise<Known>>()
   readonly #queue = new TaskQueue(() => this.#maxRequests())
   readonly #closing = new AbortController()

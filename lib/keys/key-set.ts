@@ -1,4 +1,4 @@
-/** The team's keys: fetched once, refreshed when old or when a token names an unknown one, kept through an outage. */
+/** The team's keys: fetched at the start, refreshed when old or for an unknown `kid`, kept through an outage. */
 import type { KeyObject } from 'node:crypto'
 import { channels, type CfAccessRefresh } from '../channels.js'
 import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
@@ -14,7 +14,7 @@ export interface KeyTimes {
   /** Keys older than this are no longer trusted. */
   readonly maxStale: number
   /**
-   * The least time between two refreshes for an unknown `kid`, and the longest wait before a failed fetch is retried.
+   * The least time between two refreshes for an unknown `kid`. Also the longest backoff after failed fetches.
    */
   readonly cooldown: number
   /** How long one answer can take, its body included. */
@@ -62,9 +62,11 @@ export class KeySet {
   readonly #closing = new AbortController()
   #keys: PublishedKeys = new Map()
   #version = 0
+  /** The running refresh; there is never a second one (single flight). */
   #refreshing: Promise<void> | null = null
   #succeededAt = -Infinity
-  #soughtAt = -Infinity
+  /** When a refresh for an unknown `kid` was last started, in milliseconds since the Unix epoch. */
+  #unknownKidAt = -Infinity
   /** The latest failure; `null` since the endpoint last answered. */
   #failure: Backoff | null = null
   #lastFailure: { at: number, reason: string } | null = null
@@ -91,7 +93,7 @@ export class KeySet {
    * @param now milliseconds since the Unix epoch
    */
   refreshIfStale (now: number): void {
-    if (this.#age(now) >= this.source.times.maxAge) this.#refreshUnlessFailing(now)
+    if (this.#age(now) >= this.source.times.maxAge) this.#refreshUnlessBackingOff(now)
   }
 
   /** Prepares {@link getKey}: synchronously when the key is at hand, else after a fetch that can bring it. */
@@ -152,9 +154,9 @@ export class KeySet {
   /** At most one refresh in each cooldown for all unknown kids; while the endpoint fails, a retry after its backoff. */
   async #refreshForUnknownKid (): Promise<void> {
     const now = Date.now()
-    if (this.#failure !== null || Math.abs(now - this.#soughtAt) >= this.source.times.cooldown) {
-      this.#soughtAt = now
-      this.#refreshUnlessFailing(now)
+    if (this.#failure !== null || Math.abs(now - this.#unknownKidAt) >= this.source.times.cooldown) {
+      this.#unknownKidAt = now
+      this.#refreshUnlessBackingOff(now)
     }
     await this.#refreshing
   }
@@ -164,7 +166,7 @@ export class KeySet {
     return Math.abs(now - this.#succeededAt)
   }
 
-  #refreshUnlessFailing (now: number): void {
+  #refreshUnlessBackingOff (now: number): void {
     if (this.#failure !== null && this.#failure.left(now) > 0) return
     this.#refreshing ??= this.#refresh().finally(() => { this.#refreshing = null })
   }

@@ -1,4 +1,4 @@
-/** Compiles policies: include, require and exclude, or a function. */
+/** Compiles a policy into a function that returns the rule that denies an identity (403), or `null` to allow it. */
 import type { FastifyRequest } from 'fastify'
 import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '../errors.js'
 import type { CfAccessDetails } from '../identity/details.js'
@@ -37,9 +37,9 @@ export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyReques
 
 /** The rule that denies, `null` when none does, or `NEEDS_DETAILS` when that depends on the details. */
 type Verdict = string | null | typeof NEEDS_DETAILS
-type Rule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Verdict
+type CompiledRule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Verdict
 
-const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) => Rule>> = {
+const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) => CompiledRule>> = {
   include: includeAny,
   require: requireAll,
   exclude: excludeAny
@@ -62,11 +62,15 @@ export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
 }
 
 /** Asks Access only if no other selector decides. */
-async function evaluateWithDetails (rules: readonly Rule[], identity: CfAccessIdentity): Promise<string | null> {
+async function evaluateWithDetails (
+  rules: readonly CompiledRule[], identity: CfAccessIdentity
+): Promise<string | null> {
   return evaluate(rules, identity, await identity.details()) as string | null
 }
 
-function evaluate (rules: readonly Rule[], identity: CfAccessIdentity, details: CfAccessDetails | null): Verdict {
+function evaluate (
+  rules: readonly CompiledRule[], identity: CfAccessIdentity, details: CfAccessDetails | null
+): Verdict {
   let verdict: Verdict = null
   for (const rule of rules) {
     const own = rule(identity, details)
@@ -76,7 +80,7 @@ function evaluate (rules: readonly Rule[], identity: CfAccessIdentity, details: 
   return verdict
 }
 
-function includeAny (selectors: readonly CompiledSelector[]): Rule {
+function includeAny (selectors: readonly CompiledSelector[]): CompiledRule {
   return (identity, details) => {
     let verdict: Verdict = 'include'
     for (const { match } of selectors) {
@@ -88,16 +92,16 @@ function includeAny (selectors: readonly CompiledSelector[]): Rule {
   }
 }
 
-function requireAll (selectors: readonly CompiledSelector[]): Rule {
+function requireAll (selectors: readonly CompiledSelector[]): CompiledRule {
   return denyUnless(selectors, 'require', true)
 }
 
 /** A selector without a certain answer is not `false`, so it denies. */
-function excludeAny (selectors: readonly CompiledSelector[]): Rule {
+function excludeAny (selectors: readonly CompiledSelector[]): CompiledRule {
   return denyUnless(selectors, 'exclude', false)
 }
 
-function denyUnless (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): Rule {
+function denyUnless (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): CompiledRule {
   const denials = selectors.map(({ name, match }) => ({ match, denial: `${rule}.${name}` }))
   return (identity, details) => {
     let verdict: Verdict = null

@@ -16,9 +16,10 @@ import { memory } from './works/memory.js'
 import { rejected } from './works/rejected.js'
 import { start } from './works/start.js'
 import { targets } from './works/targets.js'
+import { verify } from './works/verify.js'
 import { warm } from './works/warm.js'
 
-const works = { warm, cookies, cold, rejected, burst, guard, targets, memory, start }
+const works = { warm, cookies, cold, rejected, burst, guard, verify, targets, memory, start }
 
 const names = process.argv.slice(2)
 const unknown = names.find(name => !Object.hasOwn(works, name))

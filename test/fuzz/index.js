@@ -1,7 +1,7 @@
 // Looks for targets that come past a prefix: `npm run fuzz -- 1000000`. Or, for a minute, for those that cost the most:
 // `npm run fuzz -- expensive 60`.
 // FUZZ_SEED repeats a run. Ends with 1 when there was a leak.
-import { createAccessTeam } from '../../dist/testing/index.js'
+import { createAccessTeam } from '../../lib/testing/index.js'
 import { findExpensive } from './expensive.js'
 import { createPureCheck, shrink } from './pure.js'
 import { Random } from './random.js'

@@ -1,4 +1,4 @@
-// What is under test, as it was built.
-export { default as cfAccess } from '../../dist/index.js'
-export { possiblePaths } from '../../build/lib/coverage/possible-paths.js'
-export { prefixOf } from '../../build/lib/coverage/prefix.js'
+// What is under test.
+export { default as cfAccess } from '../../lib/index.js'
+export { possiblePaths } from '../../lib/coverage/possible-paths.js'
+export { prefixOf } from '../../lib/coverage/prefix.js'

@@ -8,7 +8,7 @@ import { toJavaScript } from './types.js'
 
 const COPIED = ['lib', 'test', 'example', 'package.json', 'README.md']
 const LEFT_OUT = new Set(['node_modules', '.tap', 'bench', 'soak', 'browser', 'mutation', 'types.ts'])
-const PRELOADED = new URL('saved-keys.js', import.meta.url).href
+const PRELOADED = new URL('../fixtures/saved-keys.js', import.meta.url).href
 
 export class Workplace {
   /** @type {import('node:child_process').ChildProcess | undefined} */

@@ -25,7 +25,7 @@ export class Traffic {
   #spoilt = []
 
   /**
-   * @param {import('../../dist/testing/index.js').AccessTeam} team
+   * @param {import('../../lib/testing/index.js').AccessTeam} team
    * @param {string} audience
    * @param {() => number} random
    */

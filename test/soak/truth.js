@@ -3,7 +3,7 @@
 /** How the keys are kept in this soak, in milliseconds: short, so that much happens in a minute. */
 export const TIMES = { maxAge: 2000, maxStale: 30_000, cooldown: 500, timeout: 300 }
 
-/** @type {import('../../dist/index.js').CfAccessKeysOptions} the same, as an option */
+/** @type {import('../../lib/index.js').CfAccessKeysOptions} the same, as an option */
 export const KEYS = { maxAge: '2s', maxStale: '30s', cooldown: '500ms', timeout: '300ms' }
 
 // For what the machine itself takes.
