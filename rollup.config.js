@@ -25,5 +25,11 @@ export default {
   input: Object.fromEntries(ENTRIES.map(name => [name, `${COMPILED}/${name}.js`])),
   external: id => !id.startsWith('.') && !id.startsWith('/'),
   plugins: [declarations],
-  output: { dir: 'dist', chunkFileNames: 'shared/[name].js', hoistTransitiveImports: false }
+  output: {
+    dir: 'dist',
+    chunkFileNames: 'shared/[name].js',
+    hoistTransitiveImports: false,
+    // All of the plugin in one file, which the emulators share.
+    manualChunks: id => /\/(?:dev|testing)\//.test(id) ? undefined : 'plugin'
+  }
 }
