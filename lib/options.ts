@@ -4,12 +4,11 @@ import { OptionsInvalidError } from './errors.js'
 import type { DetailsSettings } from './identity/get-identity.js'
 import type { KeyTimes } from './keys/key-set.js'
 import { compilePolicy, type CfAccessPolicy, type CompiledPolicy } from './policy/policy.js'
-import type { CfAccessFetch } from './util/fetch-bounded.js'
 import type { CfAccessDuration } from './util/duration.js'
+import type { CfAccessFetch } from './util/fetch-bounded.js'
 import { throwInvalidOption } from './util/option-errors.js'
 import {
-  boolean, duration, group, integer, membersOf, optional, readOptions, withDefault, type Read,
-  type Reader
+  boolean, duration, group, integer, membersOf, optional, readOptions, withDefault, type Read, type Reader
 } from './util/option-readers.js'
 
 /** How the team's keys are kept. */

@@ -1,8 +1,7 @@
 /** The wiring of a registration with Fastify: options in, decorators and hooks out. */
 import fastifyCookie from '@fastify/cookie'
 import type {
-  FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest,
-  HookHandlerDoneFunction
+  FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { sendToLogin, type Login } from './access/login.js'

@@ -27,7 +27,7 @@ t.test('the channels have names of their own, and are Node\'s', async t => {
   }
 })
 
-t.test('each verification is told, with how long it took, how it ended and whether memory answered', async t => {
+t.test('each verification is published with its duration, outcome and whether the cache answered', async t => {
   const app = createApp(t)
   app.register(cfAccess, options)
   app.get('/', async () => 'in')
@@ -48,7 +48,7 @@ t.test('each verification is told, with how long it took, how it ended and wheth
   t.ok(heard.every(({ duration }) => typeof duration === 'number' && duration >= 0))
 })
 
-t.test('verify() is told of as well, and a request without a token is no verification', async t => {
+t.test('verify() is published too, and a request without a token is not', async t => {
   const app = createApp(t)
   await app.register(cfAccess, options)
   app.get('/', async () => 'in')
@@ -59,7 +59,7 @@ t.test('verify() is told of as well, and a request without a token is no verific
   t.match(heard, [{ outcome: 'verified' }])
 })
 
-t.test('a token that Access is asked about again is not answered from memory', async t => {
+t.test('a re-checked token is not reported as cached', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, recheck: '1m' })
   app.get('/', async () => 'in')
@@ -75,7 +75,7 @@ t.test('a token that Access is asked about again is not answered from memory', a
   t.strictSame(heard.map(({ outcome }) => outcome), ['verified', 'verified', 'verified'])
 })
 
-t.test('each rejection is told, with its rule and where it was', async t => {
+t.test('each rejection is published with its rule and route', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { exclude: { emailDomain: 'evil.com' } } })
   app.get('/users/:id', async () => 'in')
@@ -108,7 +108,7 @@ t.test('a rejection for want of keys, or by a policy that failed, has no rule', 
   ])
 })
 
-t.test('each refresh of the keys is told, with what came of it', async t => {
+t.test('each refresh of the keys is published with its outcome', async t => {
   const start = performance.now()
   const own = await startTeam(t)
   const heard = on(t, channels.refresh)

@@ -93,7 +93,7 @@ t.test('a route opts out with false', async t => {
   await expectGuarded(t, app, alice, '/health', 'POST')
 })
 
-t.test('a route asks for more, beside what the registration asks for', async t => {
+t.test('a route\'s policy applies in addition to the registration\'s', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { exclude: { email: 'bob@acme.com' } } })
   app.get('/keys', { config: { cfAccess: { include: { emailDomain: 'acme.com' } } } }, whoAmI)
@@ -104,7 +104,7 @@ t.test('a route asks for more, beside what the registration asks for', async t =
   t.equal(await statusOf(app, '/keys', robot), 403)
 })
 
-t.test('with global: false only routes that ask are guarded, in whichever hook', async t => {
+t.test('with global: false only routes that ask are guarded, in any hook', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, global: false })
   app.get('/', whoAmI)
@@ -121,7 +121,7 @@ t.test('with global: false only routes that ask are guarded, in whichever hook',
   t.equal(await statusOf(app, '/f', robot), 403)
 })
 
-t.test('R-19 the guard finds its registration however and whenever it was made', async t => {
+t.test('R-19 the guard finds its registration in every order of registration', async t => {
   const declare = (scope: FastifyInstance): void => { scope.get('/', { preHandler: guard() }, whoAmI) }
   const ways: Record<string, (app: FastifyInstance) => void | Promise<void>> = {
     'awaited before': async app => { await app.register(cfAccess, { ...options, global: false }); declare(app) },
@@ -153,13 +153,13 @@ t.test('a guard without any registration rejects every request', async t => {
   t.equal(response.json().code, 'FST_CF_ACCESS_NOT_REGISTERED')
 })
 
-t.test('a guard takes no policy, or a real one', async t => {
+t.test('guard() accepts no argument or a valid policy', async t => {
   for (const policy of [undefined, null, {}, false, { includes: { email: true } }]) {
     t.throws(() => guard(policy as never), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /\bguard\(policy\)/ })
   }
 })
 
-t.test('a route\'s setting that is none stops the start, or rejects on a route declared too early to be seen', async t => {
+t.test('an invalid config.cfAccess stops the start, or rejects on a route declared before the registration', async t => {
   for (const wrong of [0, null, '', 'false', undefined, {}, { include: {} }]) {
     const late = createApp(t)
     await late.register(cfAccess, options)

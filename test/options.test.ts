@@ -48,7 +48,7 @@ t.test('S-01 a team domain is understood in each of its forms', async t => {
   }
 })
 
-t.test('S-02 S-03 S-04 nothing but a team or loopback is a team domain', async t => {
+t.test('S-02 S-03 S-04 only a team or a loopback address is a team domain', async t => {
   const impostors: unknown[] = [
     'https://acme.cloudflareaccess.com@evil.example', 'evil.example/acme', 'evil.example#', 'evil.example?',
     'acme/../x',
@@ -171,14 +171,14 @@ t.test('keys are trusted at least as long as they are fresh', async t => {
   await start(t, { ...GOOD, keys: { maxAge: '1s', maxStale: '1000ms' } })
 })
 
-t.test('S-07 what is missing is told apart from what is undefined', async t => {
+t.test('S-07 a missing option and an undefined one have different errors', async t => {
   const { teamDomain, audience, fetch } = GOOD
   await rejects(t, { audience, fetch }, /^Option "teamDomain" is missing; it takes a team name/)
   await rejects(t, { teamDomain, fetch }, /^Option "audience" is missing; it takes the AUD tag/)
   await rejects(t, { teamDomain, fetch, audience: undefined }, /^Option "audience" is undefined; it takes the AUD tag/)
 })
 
-t.test('options of the wrong type are told apart from what they take', async t => {
+t.test('the error for an option of the wrong type says what it takes', async t => {
   const wrong: Array<[object, RegExp]> = [
     [{ global: 'false' }, /^Option "global" is 'false'; it takes true or false\.$/],
     [{ global: undefined }, /^Option "global" is undefined; it takes true or false\.$/],
@@ -265,7 +265,7 @@ t.test('R-46 options that a scope hands on never open it', async t => {
   t.equal((await deliberate.inject('/api/v1/x')).statusCode, 200)
 })
 
-t.test('S-07 an unknown name is told with the known one nearest to it', async t => {
+t.test('S-07 the error for an unknown name suggests the nearest known one', async t => {
   await rejects(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
   await rejects(t, { ...GOOD, clocktolerance: '5s' },
     /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)
@@ -287,7 +287,7 @@ t.test('S-07 S-08 what an option object inherits does not count', async t => {
   t.equal((await app.inject('/')).statusCode, 401)
 })
 
-t.test('two registrations that could not tell who decides stop the start', async t => {
+t.test('two registrations for the same path in one scope stop the start', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...GOOD, prefixes: ['/a', '/b'] })
   app.register(cfAccess, { ...GOOD, prefixes: ['/c', '/B/'] })
@@ -315,7 +315,7 @@ t.test('P-11 a wrong word on a route older than the registration opens nothing',
   t.equal(response.json().code, 'FST_CF_ACCESS_OPTIONS_INVALID')
 })
 
-t.test('S-10 a fetch of one\'s own is told all it needs, and no more', async t => {
+t.test('S-10 a custom fetch gets what it needs, and no more', async t => {
   const team = await startTeam(t)
   const app = createApp(t)
   const asked: Array<[string, RequestInit]> = []

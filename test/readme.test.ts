@@ -54,7 +54,7 @@ for (const { use, text, open, guarded, method, token } of USES) {
   })
 }
 
-t.test('the README\'s OpenAPI document tells which routes are guarded', async t => {
+t.test('the README\'s OpenAPI document shows which routes are guarded', async t => {
   const origin = await originOf(run(t, snippetWith('openapi: {}')))
   const { components, paths } = await (await fetch(`${origin}/openapi.json`)).json() as {
     components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown, responses: object } }>

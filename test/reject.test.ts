@@ -5,8 +5,7 @@ import fastifyAuth from '@fastify/auth'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import {
-  cfAccess, channels, guard, TokenMissingError, type CfAccessOptions,
-  type CfAccessRejection
+  cfAccess, channels, guard, TokenMissingError, type CfAccessOptions, type CfAccessRejection
 } from '../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from './fixtures/index.js'
 
@@ -125,7 +124,7 @@ t.test('X-04 what comes from outside stays one line of the log', async t => {
   for (const line of lines) t.match(line, /^[^\p{Cc}]*\n$/u)
 })
 
-t.test('one line at info tells of a rejection, and none of an admission', async t => {
+t.test('a rejection writes one line at info, an admission writes none', async t => {
   const lines: Array<{ level: number, code?: string, reason?: string, reqId?: string }> = []
   const app = await start(t, {}, {
     disableRequestLogging: true,
@@ -191,7 +190,7 @@ t.test('X-06 an error handler may answer as it likes, and the handler still does
   t.strictSame(handled, ['/'])
 })
 
-t.test('an error handler can tell the rejections apart by class', async t => {
+t.test('an error handler can distinguish rejections by class', async t => {
   const app = await start(t, {}, {},
     async (error, _request, reply) => await reply.code(error instanceof TokenMissingError ? 418 : 500).send())
   t.equal((await app.inject('/')).statusCode, 418)
@@ -333,7 +332,7 @@ t.test('X-20 a guard that denies beside another way in leaves no trace on what i
   t.equal(lines.filter(line => line.includes('rejected by Cloudflare Access guard')).length, 1)
 })
 
-t.test('a rejection is reported once, however many scopes are around it', async t => {
+t.test('a rejection is reported once, however deep its scope is', async t => {
   const reports: CfAccessRejection[] = []
   const listener = (message: CfAccessRejection): void => { reports.push(message) }
   channels.rejection.subscribe(listener)
@@ -348,7 +347,7 @@ t.test('a rejection is reported once, however many scopes are around it', async 
   t.equal(reports.length, 1)
 })
 
-t.test('an error of details() or verify() that a handler lets go is a rejection as well', async t => {
+t.test('an error of details() or verify() that a handler does not catch is a rejection too', async t => {
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, prefix: '/in' })
   app.get('/in', async request => request.cfAccess?.details())

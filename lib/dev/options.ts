@@ -5,8 +5,7 @@ import { faults } from '../testing/faults.js'
 import type { CfAccessDuration } from '../util/duration.js'
 import { throwInvalidOption } from '../util/option-errors.js'
 import {
-  duration, group, integer, list, optional, readOptions, text, withDefault,
-  type Reader
+  duration, group, integer, list, optional, readOptions, text, withDefault, type Reader
 } from '../util/option-readers.js'
 import { readApplications, type AccessApplication, type Applications } from './applications.js'
 import { readUsers, type AccessUser, type Users } from './users.js'

@@ -6,8 +6,7 @@ import type { Claims } from '../testing/tokens.js'
 import { isObject } from '../util/is-object.js'
 import { throwInvalidOption } from '../util/option-errors.js'
 import {
-  group, list, optional, readOptions, text, withDefault, type Read,
-  type Reader
+  group, list, optional, readOptions, text, withDefault, type Read, type Reader
 } from '../util/option-readers.js'
 
 /** A user to sign in as. */

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { TOKEN_COOKIE } from '../access/protocol.js'
 import { IdentityUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
+import { elapsed } from '../util/elapsed.js'
 import { AnswerTooLargeError, explain, fetchBounded, type Answer, type CfAccessFetch } from '../util/fetch-bounded.js'
 import { flatCopy } from '../util/flat-copy.js'
 import { isObject } from '../util/is-object.js'
@@ -91,7 +92,7 @@ export class GetIdentityClient {
     const now = Date.now()
     if (known instanceof Backoff) return known.left(now) > 0 ? known : undefined
     if (known === undefined || now >= expiresAt) return undefined
-    return Math.abs(now - known.at) < maxAge ? known : undefined
+    return elapsed(known.at, now) < maxAge ? known : undefined
   }
 
   #askOnce (identity: CfAccessIdentity, token: string): Promise<Known> {

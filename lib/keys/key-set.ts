@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { channels, type CfAccessRefresh } from '../channels.js'
 import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
+import { elapsed } from '../util/elapsed.js'
 import { explain, fetchBounded, type CfAccessFetch } from '../util/fetch-bounded.js'
 import type { MaybePromise } from '../util/maybe-promise.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
@@ -154,16 +155,16 @@ export class KeySet {
   /** At most one refresh in each cooldown for all unknown kids; while the endpoint fails, a retry after its backoff. */
   async #refreshForUnknownKid (): Promise<void> {
     const now = Date.now()
-    if (this.#failure !== null || Math.abs(now - this.#unknownKidAt) >= this.source.times.cooldown) {
+    if (this.#failure !== null || elapsed(this.#unknownKidAt, now) >= this.source.times.cooldown) {
       this.#unknownKidAt = now
       this.#refreshUnlessBackingOff(now)
     }
     await this.#refreshing
   }
 
-  /** Milliseconds since the last success, as a distance: a clock that is set back must not keep keys fresh for ever. */
+  /** Milliseconds since the last success. */
   #age (now: number): number {
-    return Math.abs(now - this.#succeededAt)
+    return elapsed(this.#succeededAt, now)
   }
 
   #refreshUnlessBackingOff (now: number): void {

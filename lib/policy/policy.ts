@@ -6,8 +6,7 @@ import type { CfAccessIdentity } from '../identity/identity.js'
 import { attempt, type MaybePromise } from '../util/maybe-promise.js'
 import { readMembers } from '../util/option-readers.js'
 import {
-  NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors,
-  type CompiledSelector
+  NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector
 } from './selectors.js'
 
 /**

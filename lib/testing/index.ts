@@ -6,6 +6,5 @@ export { createAccessTeam, type AccessTeam, type AccessTeamOptions, type AccessT
 export type { Endpoint, Outage } from './endpoints.js'
 export type { FaultyAnswer } from './faults.js'
 export type {
-  CertificateTokenOptions, Claims, Json, ServiceTokenOptions, TokenOptions,
-  UserTokenOptions
+  CertificateTokenOptions, Claims, Json, ServiceTokenOptions, TokenOptions, UserTokenOptions
 } from './tokens.js'

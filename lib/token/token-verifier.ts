@@ -7,6 +7,7 @@ import type { CfAccessDetails } from '../identity/details.js'
 import type { GetIdentityClient } from '../identity/get-identity.js'
 import { identify, isMadeBy, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
 import type { KeySet } from '../keys/key-set.js'
+import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
 import { andThen, type MaybePromise } from '../util/maybe-promise.js'
 import { TokenCache, type CachedToken } from './cache.js'
@@ -100,8 +101,7 @@ export class Verifier implements DetailsSource {
   }
 
   #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
-    // The distance, so that a clock set back cannot keep a confirmation fresh.
-    return this.#recheck === Infinity || Math.abs(now - confirmedAt) < this.#recheck
+    return this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck
   }
 
   /** With `recheck`, asks Access whether it still accepts the token. */

@@ -1,4 +1,5 @@
 /** Exponential backoff with jitter: how long a failing endpoint is left alone. */
+import { elapsed } from './elapsed.js'
 
 /** Milliseconds. */
 const FIRST_WAIT = 500
@@ -26,7 +27,6 @@ export class Backoff {
 
   /** Milliseconds until the next try; 0 or less when it is due. */
   left (now: number): number {
-    // As a distance: a clock that is set back must not make the wait longer.
-    return this.#wait - Math.abs(now - this.at)
+    return this.#wait - elapsed(this.at, now)
   }
 }

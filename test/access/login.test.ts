@@ -1,8 +1,7 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import {
-  cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions,
-  type CfAccessRejection
+  cfAccess, channels, guard, type CfAccessLogin, type CfAccessOptions, type CfAccessRejection
 } from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, sendRaw, startTeam } from '../fixtures/index.js'
 
@@ -62,7 +61,7 @@ t.test('the second try within a minute is rejected', async t => {
   t.equal((await navigate(app, { headers: { cookie: `${name}=of-another-application` } })).statusCode, 302)
 })
 
-t.test('a page that a browser is let in to is served', async t => {
+t.test('a guarded page is served to a browser with a session', async t => {
   const token = team.userToken({ email: 'a@acme.com', audience: AUD })
   t.equal((await navigate(await start(t), { headers: bearing(token) })).statusCode, 200)
 })

@@ -3,8 +3,7 @@ import t from 'tap'
 import { NEVER, stopClock, type Clock } from '../fixtures/clock.js'
 import { listen, startTeam } from '../fixtures/index.js'
 import {
-  ask, inMilliseconds, renamed, startApp, startEndpoint, until,
-  type KeyEndpoint
+  ask, inMilliseconds, renamed, startApp, startEndpoint, until, type KeyEndpoint
 } from '../fixtures/key-endpoint.js'
 import { countChecks } from '../fixtures/signature-checks.js'
 
@@ -187,7 +186,7 @@ t.test('D-06 garbage signatures are checked once each, rejected, and keep no val
   t.equal(endpoint.requests.length, 1)
 })
 
-t.test('D-10 however many cookies come, four tokens are tried at most', async t => {
+t.test('D-10 at most four tokens are tried, however many cookies there are', async t => {
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
   const url = `http://127.0.0.1:${await listen(app)}/`

@@ -6,8 +6,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { context, metrics } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
-  AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader,
-  type MetricData
+  AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader, type MetricData
 } from '@opentelemetry/sdk-metrics'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import type { LightMyRequestResponse } from 'fastify'
@@ -114,7 +113,7 @@ t.test('Prometheus learns of verifications, refreshes and rejections', async t =
   ]) t.ok(lines.includes(expected), expected)
 })
 
-t.test('OpenTelemetry learns the same, and its spans tell who called and what was rejected', async t => {
+t.test('OpenTelemetry gets the same figures, and its spans have the kind of caller and the rejection', async t => {
   const spans = new InMemorySpanExporter()
   const measured = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter: measured, exportIntervalMillis: 3_600_000 })
@@ -165,7 +164,7 @@ t.test('OpenTelemetry learns the same, and its spans tell who called and what wa
   t.match(requests[2]!.events, [{ name: 'exception', attributes: { 'exception.type': 'FST_CF_ACCESS_TOKEN_MISSING' } }])
 })
 
-t.test('the rate limit counts each caller alone, and by address where none is known', async t => {
+t.test('the rate limit counts by caller, or by address without an identity', async t => {
   const app = createApp(t)
   await limitEach(app, access, { requests: 1, rejections: 100 })
   app.get('/', async () => 'in')

@@ -117,7 +117,7 @@ t.test('nothing is declared where nothing is guarded', async t => {
   t.equal((await documentOf(app)).components?.securitySchemes, undefined)
 })
 
-t.test('a version 2 document is told in its own words', async t => {
+t.test('a version 2 document gets securityDefinitions', async t => {
   const app = await createDocumented(t, { swagger: {} })
   app.register(cfAccess, options)
   app.get('/', handler)

@@ -2,8 +2,7 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import t from 'tap'
 import {
-  cfAccess, guard, swaggerTransform, type CfAccessIdentity, type CfAccessRequest,
-  type CfAccessUser
+  cfAccess, guard, swaggerTransform, type CfAccessIdentity, type CfAccessRequest, type CfAccessUser
 } from '../../lib/index.js'
 import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
 

@@ -111,7 +111,7 @@ test('any address can be typed, with the keyboard only', async () => {
   assert.match(await textOf(page), /You are carol@example\.com/)
 })
 
-test('who logs out is asked again', async () => {
+test('a user who logs out has to log in again', async () => {
   const { page, admin } = await openAdmin()
   await page.getByRole('button', { name: 'Sign in as Alice' }).click()
   await page.goto(new URL('/cdn-cgi/access/logout', admin).href)
@@ -121,7 +121,7 @@ test('who logs out is asked again', async () => {
   assert.ok(isAskedToLogIn(page))
 })
 
-test('whose session has expired is asked again', async () => {
+test('a user whose session has expired has to log in again', async () => {
   const short = await start('3s')
   try {
     const { page, admin } = await openAdmin(short)

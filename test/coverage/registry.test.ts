@@ -199,7 +199,7 @@ t.test('R-22 a route that is declared in another way is guarded where a request 
   }
 })
 
-t.test('R-23 an opt-out holds for its own route, whichever is asked first', async t => {
+t.test('R-23 an opt-out applies to its own route only, whichever route is requested first', async t => {
   const build = (app: FastifyInstance): void => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     const open = { config: { cfAccess: false } }
@@ -229,7 +229,7 @@ t.test('R-23 an opt-out holds for its own route, whichever is asked first', asyn
   }
 })
 
-t.test('R-24 a path that may be in two prefixes has to satisfy both', async t => {
+t.test('R-24 a path that can belong to two prefixes must satisfy both', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/a' })
     app.register(cfAccess, { ...options, audience: OTHER_AUD, prefix: '/b' })
@@ -367,7 +367,7 @@ t.test('R-29 callNotFound() does not verify twice, and opens nothing', async t =
 
 const PREFLIGHT = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'PUT' }
 
-t.test('R-35 a preflight is rejected unless it is asked for', async t => {
+t.test('R-35 a preflight is rejected without the option', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.options('/admin/x', page)
@@ -412,7 +412,7 @@ t.test('R-34 R-35 @fastify/cors answers preflights, before the plugin or after i
   t.match(rejection.head, /access-control-allow-origin: https:\/\/app\.example/i, 'a page can read the rejection')
 })
 
-t.test('R-11 R-37 what the router rejects itself is rejected before any hook, and never let in', async t => {
+t.test('R-11 R-37 targets that the router rejects itself are never admitted', async t => {
   const guarded = await start(t, app => {
     app.register(cfAccess, { ...options, prefix: '/admin' })
     app.get('/admin/:id', page)

@@ -95,7 +95,7 @@ t.test('a segment that lenient readers see as a prefix\'s, and others do not, be
   }
 })
 
-t.test('R-43 a route that asks for more is guarded by what guards it anyway', async t => {
+t.test('R-43 a route that asks for more keeps the registrations that guard it anyway', async t => {
   for (const config of [{ cfAccess: true }, { cfAccess: { include: { email: true as const } } }]) {
     for (const pattern of ['/x', '/:page', '/*']) {
       const statusOf = await start(t, app => {
@@ -111,7 +111,7 @@ t.test('R-43 a route that asks for more is guarded by what guards it anyway', as
   }
 })
 
-t.test('R-43 a guard() asks the nearest registration, and what guards the route stays', async t => {
+t.test('R-43 a guard() uses the nearest registration, and the registrations that guard the route stay', async t => {
   const statusOf = await start(t, app => {
     app.register(cfAccess, { ...A, prefix: '/admin' })
     app.register(async scope => {
@@ -151,7 +151,7 @@ t.test('R-44 R-26 an opt-out opens the paths of its own pattern, and no other', 
   t.equal(await prefix('/api/v1/public/..%2fsecret'), 401)
 })
 
-t.test('an opt-out of one registration\'s is none of another\'s', async t => {
+t.test('an opt-out from one registration does not apply to another', async t => {
   const statusOf = await start(t, app => {
     app.register(cfAccess, { ...A, prefix: '/admin' })
     app.register(cfAccess, { ...B, prefix: '/admin/public/inner' })
@@ -251,7 +251,7 @@ t.test('P-27 two registrations admit one identity, not one each', async t => {
   }
 })
 
-t.test('guard() on an ambiguous target asks every registration it can belong to', async t => {
+t.test('guard() on an ambiguous target requires every registration that could own it', async t => {
   const statusOf = await start(t, app => {
     app.register(cfAccess, { ...A, global: false })
     app.register(async scope => {

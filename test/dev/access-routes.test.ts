@@ -78,7 +78,7 @@ t.test('its issuer is rejected in production', async t => {
     { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
 })
 
-t.test('what is no browser\'s navigation gets 401', async t => {
+t.test('requests that are not browser navigations get 401', async t => {
   const questions = {
     'a client that wants JSON': { headers: API },
     'a client that does not say': {},
@@ -95,7 +95,7 @@ t.test('what is no browser\'s navigation gets 401', async t => {
   }
 })
 
-t.test('a cookie that is no session of its own does not count', async t => {
+t.test('a cookie that is not a session of this emulator is ignored', async t => {
   const other = await startEdge(t, { to })
   const { cookie } = await signIn(edge, 'alice@acme.com')
   const [header, payload, signature] = cookie.split('.')
@@ -207,7 +207,7 @@ t.test('it shows who one can be, and the claims of the token each would get', as
   t.match(body, '<code>/x</code>')
 })
 
-t.test('what it shows is text, whatever it is', async t => {
+t.test('everything on the page is escaped', async t => {
   const { body } = await openLogin(`/cdn-cgi/access/login?redirect_url=${encodeURIComponent('/"><script>')}`)
   t.notMatch(body, /<script|<b>|<span><\/pre>/)
   t.match(body, 'value="/&quot;&gt;&lt;script&gt;"')
@@ -232,7 +232,7 @@ async function whoIs (edge: AccessEdge, headers: Record<string, string>): Promis
   return [status, JSON.parse(body)]
 }
 
-t.test('get-identity tells of a session', async t => {
+t.test('get-identity answers for a session', async t => {
   t.match(await whoIs(edge, await signIn(edge, 'alice@acme.com')),
     [200, { email: 'alice@acme.com', name: 'Alice', groups: ['admins'], geo: { country: 'FR' } }])
   t.match(await whoIs(edge, await signIn(edge, 'carol@acme.com')),

@@ -104,7 +104,7 @@ const question = fc.record({
   body: fc.oneof(fc.constant(''), odd)
 })
 
-t.test('X-27 no route of the emulator answers odd input with a fault of its own', async t => {
+t.test('X-27 no route of the emulator answers malformed input with 500', async t => {
   await fc.assert(fc.asyncProperty(question, async ({ method, target, headers, cookie, body }) => {
     const sent = { ...headers, cookie, ...(body !== '' && { 'content-length': String(body.length) }) }
     const { status } = await sendRaw(port, target, { method, headers: sent, body })

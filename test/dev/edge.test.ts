@@ -56,7 +56,7 @@ t.test('closing ends open connections', async t => {
   await t.resolves(gone)
 })
 
-t.test('each start makes keys of its own, and the tag of a path stays', async t => {
+t.test('each start makes new keys, and a path keeps its AUD tag', async t => {
   const another = await startEdge(t, { to })
   t.equal(new Set([...await kidsOf(edge), ...await kidsOf(another)]).size, 4)
   t.strictSame(another.applications, edge.applications)

@@ -82,7 +82,7 @@ t.test('the application sees the host, and all else, as the client sent it', asy
   t.match(received.headers, { ...headers, host: edge.domain.slice('http://'.length) })
 })
 
-t.test('a service token\'s pair gets a token of its own', async t => {
+t.test('a service token\'s pair of headers becomes a token', async t => {
   const { headers } = await askEcho(edge.domain, { headers: pair(ROBOT) })
   t.match(decodeJwt(String(headers['cf-access-jwt-assertion'])), {
     common_name: ROBOT.clientId,
@@ -94,7 +94,7 @@ t.test('a service token\'s pair gets a token of its own', async t => {
   t.equal((await askEcho(`${edge.domain}/admin`, { headers: pair(ROBOT) })).url, '/admin')
 })
 
-t.test('a pair that is wrong, incomplete or repeated gets 401, whatever else it comes with', async t => {
+t.test('a wrong, incomplete or repeated pair gets 401, whatever else the request has', async t => {
   const { cookie } = await signIn(edge, 'alice@acme.com')
   const right = pair(ROBOT)
   const wrong = {
@@ -164,7 +164,7 @@ t.test('what belongs to no application is public, without login and token', asyn
   t.equal((await ask(`${guarded.domain}/admin`, { headers: BROWSER })).status, 302)
 })
 
-t.test('several paths may be of one application, each with a policy of its own', async t => {
+t.test('several paths can share one AUD tag, each with its own policy', async t => {
   const policy = { include: { email: 'alice@acme.com' } }
   const one = await startEdge(t,
     { to, applications: [{ path: '/', audience: 'tag' }, { path: '/admin', audience: 'tag', name: 'The back office', policy }] })
@@ -175,7 +175,7 @@ t.test('several paths may be of one application, each with a policy of its own',
   t.strictSame([status, headers['set-cookie']], [403, undefined])
 })
 
-t.test('a login that asks for no application is for the one it leads to, else for the first', async t => {
+t.test('a login without an AUD tag is for the application of its target, else for the first', async t => {
   for (const [form, audience] of [
     [{ redirect_url: '/admin/x' }, 'admin-tag'], [{ redirect_url: '/x' }, 'root-tag'], [{ redirect_url: '/x', kid: 'admin-tag' }, 'admin-tag'], [{ redirect_url: '/x', kid: 'unknown' }, 'root-tag']
   ] as const) {
@@ -186,7 +186,7 @@ t.test('a login that asks for no application is for the one it leads to, else fo
   t.strictSame(decodeJwt(cookieIn(headers).split(/[=;]/)[1]!).aud, [guarded.applications[0]!.audience])
 })
 
-t.test('an application is found however its path is written', async t => {
+t.test('an application is found by any spelling of its path', async t => {
   t.equal((await ask(guarded.domain, { target: '/public' })).status, 200)
   for (const target of ['/admin', '/ADMIN', '/%61dmin', '/%2561dmin', '/./admin', '/x/../admin', '//admin', '/admin;x',
     '/x%2f..%2fadmin', '\\admin']) {

@@ -68,7 +68,7 @@ t.test('it ends with 1 and one line that says what to install', async t => {
   })
 })
 
-t.test('it tells its usage and its version', async t => {
+t.test('it prints its usage and its version', async t => {
   const said = t.capture(console, 'log')
   await main(['--help'])
   await main(['--version'])

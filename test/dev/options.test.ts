@@ -64,7 +64,7 @@ const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [
   [{ applications: [{ path: '/x', policy: { include: { mail: 'x' } } }] }, /"mail" is not known; did you mean "email"\?/]
 ]
 
-t.test('what is wrong is named, with what it is and what it takes', async t => {
+t.test('an error names the option, what it is and what it takes', async t => {
   for (const [options, message] of WRONG) {
     await t.rejects(createAccessEdge({ to, port: 0, ...options } as AccessEdgeOptions),
       { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message }, String(message))
@@ -79,7 +79,7 @@ t.test('a session lasts as long as it says', async t => {
   }
 })
 
-t.test('without users of its own it has one who is an admin, and one who is not', async t => {
+t.test('the default users are one admin and one who is not', async t => {
   const edge = await startEdge(t, { to })
   const { body } = await ask(`${edge.domain}/cdn-cgi/access/login`)
   t.match(body, /alice@example\.com.*<span>admins<\/span>.*bob@example\.com/s)

@@ -51,7 +51,7 @@ let events: ServerResponse | undefined
 
 const edge = await startEdge(t, { to, serviceTokens: [CREDENTIALS] })
 
-t.test('large bodies come through whole, whatever their type', async t => {
+t.test('large bodies of every type pass through unchanged', async t => {
   for (const type of ['application/octet-stream', 'text/plain', 'application/json', 'multipart/form-data; boundary=x',
     'application/x-www-form-urlencoded']) {
     const { status, body } = await ask(`${edge.domain}/digest`, {
@@ -64,7 +64,7 @@ t.test('large bodies come through whole, whatever their type', async t => {
   }
 })
 
-t.test('so do bodies of unknown length, and those a client asks about first', async t => {
+t.test('bodies of unknown length, and with Expect: 100-continue, pass through too', async t => {
   for (const headers of [{ 'transfer-encoding': 'chunked' },
     { expect: '100-continue', 'content-length': String(BIG.length) }]) {
     const request = httpRequest(`${edge.domain}/digest`, {
@@ -79,7 +79,7 @@ t.test('so do bodies of unknown length, and those a client asks about first', as
   }
 })
 
-t.test('a question with a body of its own is a question still', async t => {
+t.test('a request with a body to get-identity is answered', async t => {
   const { status, body } = await ask(`${edge.domain}/method`, {
     headers: { ...ROBOT, 'content-type': 'application/json', 'content-length': '2' },
     body: '{}'
@@ -119,12 +119,12 @@ t.test('the application\'s own answers come through as they are, once', async t 
   t.match(moved, { status: 307, headers: { location: '/elsewhere?x=1', 'set-cookie': ['a=1', 'b=2; Path=/'] } })
 })
 
-t.test('what the application says of its own connection does not reach the client', async t => {
+t.test('hop-by-hop headers of the app do not reach the client', async t => {
   const { status, headers } = await ask(`${edge.domain}/method`, { headers: { ...ROBOT, connection: 'close' } })
   t.strictSame([status, headers.connection, headers['keep-alive']], [200, 'close', undefined])
 })
 
-t.test('an application that is not there, or breaks off, is told of as 502', async t => {
+t.test('an app that is down, or that ends the connection, gives 502', async t => {
   const unreachable = await startEdge(t, { to: 'http://127.0.0.1:1', serviceTokens: [CREDENTIALS] })
   for (const address of [unreachable.domain, `${edge.domain}/broken`]) {
     const { status, body } = await ask(address, { headers: ROBOT })
@@ -185,7 +185,7 @@ t.test('a renewed session reaches the browser beside the application\'s cookies'
   t.match(cookieIn({ 'set-cookie': cookies.filter(cookie => cookie.startsWith('CF_')) }), /HttpOnly; SameSite=Lax$/)
 })
 
-t.test('an application that sees nothing but the edge still sees every request', async t => {
+t.test('an app behind the edge alone still gets every request', async t => {
   const front = await startEdge(t, { to: `${await serveEcho(t)}/`, applications: [{ path: '/admin' }] })
   const addresses = ['/', '/a%2Fb', '/%E4%BD%A0', '/a//b', '/?']
   for (const target of addresses) t.equal(JSON.parse((await ask(front.domain, { target })).body).url, target)

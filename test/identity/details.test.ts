@@ -2,8 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import {
-  cfAccess, channels, type CfAccessDetails, type CfAccessIdentity, type CfAccessOptions,
-  type CfAccessUserDetails
+  cfAccess, channels, type CfAccessDetails, type CfAccessIdentity, type CfAccessOptions, type CfAccessUserDetails
 } from '../../lib/index.js'
 import type { AccessTeam, Outage } from '../../lib/testing/index.js'
 import { stopClock } from '../fixtures/clock.js'
@@ -63,7 +62,7 @@ t.test('a user\'s details are what Access knows of them', async t => {
   })
 })
 
-t.test('what Access does not tell of a user is undefined', async t => {
+t.test('members that Access does not send are undefined', async t => {
   const nothing = {
     name: undefined,
     user_uuid: '',
@@ -205,7 +204,7 @@ const ODD_MEMBERS: ReadonlyArray<readonly [answer: Record<string, unknown>, spoi
   [{ deep: JSON.parse('['.repeat(40) + ']'.repeat(40)) }, 'answer']
 ]
 
-t.test('P-08 an answer that is none is not taken for one', async t => {
+t.test('P-08 an answer that is not valid is rejected', async t => {
   t.teardown(() => team.outage(null))
   for (const [name, outage] of Object.entries(BAD_ANSWERS)) {
     team.outage(outage, 'get-identity')
@@ -232,7 +231,7 @@ t.test('P-08 an answer about another identity is not taken', async t => {
   }
 })
 
-t.test('M-18 an answer that names no machine is taken for the one that was asked about', async t => {
+t.test('M-18 an answer without names is accepted for the identity that was asked about', async t => {
   for (const names of [{ service_token_id: '', common_name: '' }, { service_token_id: null, common_name: undefined }]) {
     const service = await identityOf(t, team.serviceToken({ clientId: CLIENT_ID, audience: AUD, identity: names }))
     t.match(await detailsOf(service), { serviceTokenId: undefined, commonName: undefined }, inspect(names))
@@ -256,7 +255,7 @@ t.test('P-25 an odd member throws when it is read, and spoils no other', async t
   }
 })
 
-t.test('P-25 an odd member harms only the policy, and the handler, that asks for it', async t => {
+t.test('P-25 a malformed member affects only the policy and the handler that read it', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: '1m' })
   app.get('/', async () => 'in')
@@ -316,7 +315,7 @@ t.test('D-26 while get-identity fails it is left alone, twice as long after each
   await fails(1, 1)
 })
 
-t.test('D-26 in the backoff requests fail at once, whatever is still under way', async t => {
+t.test('D-26 during the backoff requests fail at once, even while another request is running', async t => {
   const own = await startTeam(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: own.domain, audience: AUD, details: { timeout: '10m' } })
@@ -470,7 +469,7 @@ t.test('M-18 an answer with err: null is an answer', async t => {
   t.match(await detailsOf(await identityOf(t, user({ err: null }))), { email: 'alice@acme.com' })
 })
 
-t.test('M-10 a predicate that asks about a revoked token gives 401', async t => {
+t.test('M-10 a policy function that calls details() of a revoked token gives 401', async t => {
   const app = createApp(t)
   app.register(cfAccess, {
     teamDomain: team.domain,
@@ -530,7 +529,7 @@ t.test('recheck rejects while Access is unavailable', async t => {
   t.equal(response.headers['retry-after'], '1')
 })
 
-t.test('D-24 a confirmation lives as long as its token is remembered, however many users there are', async t => {
+t.test('D-24 a confirmation is kept as long as its token is cached, however many users there are', async t => {
   const clock = stopClock(t)
   const app = createApp(t)
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, recheck: '1m', details: { max: 1 } })
@@ -635,7 +634,7 @@ t.test('X-23 no error of a custom fetch puts a token into a log', async t => {
   }
 })
 
-t.test('X-23 an error that quotes no token is told whole', async t => {
+t.test('X-23 an error that quotes no token is reported unchanged', async t => {
   const identity = await identityOf(t, user(), {
     fetch: async (url, init) => {
       if (url.endsWith(IDENTITY_PATH)) {
@@ -685,7 +684,7 @@ t.test('forwardHeaders() carries the identity on to another application', async 
   t.equal((await app.inject({ url: '/', headers: bearing(token) })).body, token)
 })
 
-t.test('the team emulator tells of its own tokens only', async t => {
+t.test('the team emulator answers for its own tokens only', async t => {
   const strangers = await startTeam(t)
   const ask = async (cookie?: string): Promise<Response> =>
     await fetch(team.domain + IDENTITY_PATH, { headers: cookie === undefined ? {} : { cookie } })

@@ -8,8 +8,7 @@ import { holdTimers, NEVER, stopClock, type Clock } from '../fixtures/clock.js'
 import { expectAdmitted, expectRejected, expectUnavailable } from '../fixtures/expect.js'
 import { AUD, bearing, CERTS_PATH, createApp, startTeam } from '../fixtures/index.js'
 import {
-  answering, ask, inMilliseconds, renamed, startApp, startEndpoint, until, type KeyEndpoint,
-  type Outage
+  answering, ask, inMilliseconds, renamed, startApp, startEndpoint, until, type KeyEndpoint, type Outage
 } from '../fixtures/key-endpoint.js'
 
 const team = await startTeam(t)
@@ -193,7 +192,7 @@ t.test('K-02 a fetch that takes too long is broken off, and the next requests do
 
 const follow: CfAccessOptions['fetch'] = (url, init) => fetch(url, { ...init, redirect: 'follow' })
 
-t.test('K-04 a redirect is not followed, and what came by one is not believed', async t => {
+t.test('K-04 a redirect is not followed, and an answer that came by one is not trusted', async t => {
   for (const fetch of [undefined, follow]) {
     for (const status of [301, 302, 303, 307, 308]) {
       const endpoint = await startEndpoint(t, team)
@@ -208,7 +207,7 @@ t.test('K-04 a redirect is not followed, and what came by one is not believed', 
   }
 })
 
-t.test('K-04 what came by a redirect is let go of unread', async t => {
+t.test('K-04 an answer that came by a redirect is not read', async t => {
   const endpoint = await startEndpoint(t, team)
   const letGo = new Promise<void>(resolve => {
     endpoint.outage(({ url }, response, body) => {
@@ -246,7 +245,7 @@ t.test('K-05 a body without an end is broken off long before it fills the memory
   t.ok(await sent < 32 * 1024 * 1024)
 })
 
-t.test('K-08 whatever text comes instead of the keys, they are kept', async t => {
+t.test('K-08 the keys are kept, whatever text the endpoint answers', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
@@ -310,7 +309,7 @@ function even (n: string): string {
 }
 
 for (const [name, member] of Object.entries(USELESS)) {
-  t.test(`${name}: such a member is left out, and takes no good key with it`, async t => {
+  t.test(`${name}: such a member is ignored, and a good key beside it works`, async t => {
     const endpoint = await startEndpoint(t, team)
     endpoint.published = { keys: [member, current] }
     const app = await startApp(t, endpoint)
@@ -354,7 +353,7 @@ t.test('K-11 one key published twice is one key', async t => {
   await expectAdmitted(t, await startApp(t, endpoint), endpoint.token())
 })
 
-t.test('K-11 two keys of one kid are no key, whichever comes first and however often', async t => {
+t.test('K-11 two different keys with one kid are both ignored, in any order and number', async t => {
   const twin = { ...previous, kid: current.kid }
   for (const twins of [[twin, current], [current, twin], [current, twin, current]]) {
     const endpoint = await startEndpoint(t, team)
@@ -566,7 +565,7 @@ t.test('without options an unknown kid costs one fetch in 30 seconds, and one a 
   }
 })
 
-t.test('a readiness route that asks status() brings the keys of an application that gets no requests yet', async t => {
+t.test('status() in a readiness route starts the fetch for an app that gets no requests yet', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)
   await endpoint.outage('error')
@@ -677,7 +676,7 @@ t.test('K-20 an old answer that comes after a newer one changes nothing', async 
   t.same(app.cfAccess.status().kids, [current.kid])
 })
 
-t.test('K-21 registrations for one team ask for its keys once, also on several servers', async t => {
+t.test('K-21 registrations for one team fetch its keys once, also on several servers', async t => {
   const endpoint = await startEndpoint(t, team)
   const registration = { teamDomain: endpoint.domain, audience: AUD }
   const apps = [1, 2].map(() => {
@@ -793,7 +792,7 @@ for (const [name, hostile] of Object.entries(HOSTILE)) {
   })
 }
 
-t.test('K-23 a body that outlasts its time is let go of, although the custom fetch heeds no signal', async t => {
+t.test('K-23 a body that takes too long is dropped, even if the custom fetch ignores the signal', async t => {
   const fire = holdTimers(t)
   const endpoint = await startEndpoint(t, team)
   let isAsked = false
@@ -832,7 +831,7 @@ t.test('S-10 a custom fetch gets the address of the keys, and nothing of any req
   t.strictSame(init, { method: 'GET', headers: { accept: 'application/json' }, redirect: 'manual' })
 })
 
-t.test('S-10 the key endpoint is told nothing but that JSON is welcome', async t => {
+t.test('S-10 the request to the key endpoint has no headers except accept', async t => {
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint)
   await app.inject({
@@ -857,7 +856,7 @@ t.test('keys that are too old as soon as they are there are not used', async t =
   t.match(app.cfAccess.status(), { state: 'unavailable', lastFailure: null, nextTry: null })
 })
 
-t.test('status() tells an operator what there is, since when, what went wrong and when it is tried again', async t => {
+t.test('status() has the state of the keys, their age, the last failure and the next try', async t => {
   const clock = stopClock(t)
   t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON })
   const start = clock.now

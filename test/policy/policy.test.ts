@@ -52,7 +52,7 @@ t.test('without include, every verified user, service and certificate is admitte
   await expectAllowed(t, { exclude: { email: 'mallory@acme.com' } }, user('a@acme.com'), service(), certificate())
 })
 
-t.test('P-01 email admits the users it names, whatever their case', async t => {
+t.test('P-01 email allows the listed users, ignoring case', async t => {
   const policy = { include: { email: ['a@acme.com', 'B@acme.com'] } }
   await expectAllowed(t, policy, user('a@acme.com'), user('A@ACME.com'), user('b@acme.com'))
   await expectDenied(t, policy, user('c@acme.com'), user('a@acme.com.evil'), user('xa@acme.com'),
@@ -125,7 +125,7 @@ t.test('a token\'s own groups count for nothing', async t => {
   await expectDenied(t, { include: { group: 'admins' } }, user('a@acme.com', claims))
 })
 
-t.test('P-04 groups that are not known are not none', async t => {
+t.test('P-04 unknown groups are not the same as no groups', async t => {
   const policy = { exclude: { group: 'contractors' } }
   await expectAllowed(t, policy, known({ groups: [] }), known({ groups: ['staff'] }), service(), certificate())
   await expectDenied(t, policy, known({ groups: ['contractors'] }), known({ groups: undefined }))
@@ -168,7 +168,7 @@ t.test('claim compares claims by name and path, strictly', async t => {
   await expectDenied(t, { require: { claim: { level: 7, admin: false } } }, token)
 })
 
-t.test('P-06 only a claim of its own is a claim', async t => {
+t.test('P-06 only own members of the claims count', async t => {
   const token = user('a@acme.com', { custom: {} })
   for (const path of ['__proto__', 'constructor', 'toString', 'constructor.name', 'custom.constructor.name',
     'custom.__proto__.x', 'hasOwnProperty']) {
@@ -232,7 +232,7 @@ t.test('a policy on the claim custom.groups is warned of', async t => {
   t.match(warning, { name: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM', message: /selector "group"/ })
 })
 
-t.test('details are asked for only where nothing else decides', async t => {
+t.test('details are fetched only if no other selector decides', async t => {
   const before = team.requests.length
   await expectAllowed(t, { include: { email: 'a@acme.com', group: 'admins' } }, user('a@acme.com'))
   await expectDenied(t, { include: { group: 'admins' }, exclude: { email: 'a@acme.com' } }, user('a@acme.com'))
@@ -257,7 +257,7 @@ t.test('P-08 a policy that cannot be decided without Access rejects with 503', a
   }
 })
 
-t.test('include needs one selector, require each, exclude none', async t => {
+t.test('include needs one matching selector, require needs all, exclude needs none', async t => {
   const policy = {
     include: { emailDomain: 'acme.com', serviceToken: true },
     require: { country: 'DE', email: true },
@@ -275,14 +275,14 @@ t.test('a predicate admits by true, or a promise of it', async t => {
   await expectDenied(t, async identity => identity.kind === 'user', service())
 })
 
-t.test('P-07 nothing but true admits', async t => {
+t.test('P-07 only true allows', async t => {
   for (const answer of [undefined, null, 1, 'yes', {}, [], Promise.resolve('true'),
     { then: (resolve: (value: unknown) => void) => resolve(1) }]) {
     await expectDenied(t, () => answer as unknown as boolean, user('a@acme.com'))
   }
 })
 
-t.test('P-07 a predicate that throws whatever rejects with 500 and says nothing', async t => {
+t.test('P-07 a policy function that throws anything rejects with 500, and the client gets only the code', async t => {
   for (const thrown of [new Error('secret'), undefined, null, 'secret', { statusCode: 200 }]) {
     for (const predicate of [() => { throw thrown }, async () => { throw thrown }]) {
       const app = createApp(t)
@@ -296,7 +296,7 @@ t.test('P-07 a predicate that throws whatever rejects with 500 and says nothing'
   }
 })
 
-t.test('a predicate is told who asks and for what', async t => {
+t.test('a policy function gets the identity and the request', async t => {
   const app = createApp(t)
   const asked: Array<[string, FastifyRequest]> = []
   const policy: CfAccessPolicy =
@@ -359,7 +359,7 @@ t.test('the log says which rule denied, the client does not', async t => {
   }
 })
 
-t.test('P-05 what is no policy stops the start, and says why', async t => {
+t.test('P-05 an invalid policy stops the start, and the error says why', async t => {
   const wrong: Array<[unknown, RegExp]> = [
     [undefined, / is undefined; it takes a policy \{ include, require, exclude \} or a function\.$/],
     [null, / is null; /],
@@ -422,7 +422,7 @@ t.test('P-05 what is no policy stops the start, and says why', async t => {
   }
 })
 
-t.test('M-15 the registration\'s policy is asked before the route\'s, which is not asked once it denies', async t => {
+t.test('M-15 the registration\'s policy is evaluated first; when it denies, the route\'s is not evaluated', async t => {
   for (const global of [true, false]) {
     const lines: Array<{ code?: string, reason?: string }> = []
     const app = createApp(t,

@@ -158,7 +158,7 @@ const spellings = (text: string): string[] =>
     .filter(other => ascii(other) !== ascii(text))
 const ascii = (text: string): string => text.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
-t.test('P-22 what cannot be told apart from an excluded value is denied, and is not what is included', async t => {
+t.test('P-22 another spelling of an excluded value is denied, and one of an included value does not match', async t => {
   const addresses = ['caf\u00E9@acme.com', 'a@b\u00FCcher.example', '\u00DCnal@stra\u00DFe.example',
     '\u65E5\u672C@\u4F8B\u3048.jp', '\u039F\u03B4\u03CC\u03C2@\u03B5\u03BB.example',
     'kelvin@acme.com', '\uFB01le@acme.com', 'I\u015F\u0131k@acme.com']

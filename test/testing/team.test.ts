@@ -49,7 +49,7 @@ t.test('a machine\'s token has the claims of a real one', async t => {
   t.match(read(team.certificateToken({ commonName: 'pump 7', audience: AUD }), 1), { common_name: 'pump 7', sub: '' })
 })
 
-t.test('times, claims and header can be told', async t => {
+t.test('times, claims and header can be set', async t => {
   const token = team.userToken({
     email: 'a@acme.com',
     audience: ['x', AUD],
@@ -75,7 +75,7 @@ t.test('a time without its unit is an error', async t => {
   }
 })
 
-t.test('tokens that are no logins are shaped as Access shapes them', async t => {
+t.test('meta, match and org tokens look like those of Access', async t => {
   const meta = read(team.metaToken({ audience: AUD }), 1)
   t.match(meta, { type: 'meta', aud: AUD, hostname: String, redirect_url: '/', auth_status: 'NONE' })
   t.notOk('iss' in meta || 'exp' in meta)
@@ -94,7 +94,7 @@ t.test('tokens that are no logins are shaped as Access shapes them', async t => 
   })
 })
 
-t.test('sign() signs whatever it is given, with either key', async t => {
+t.test('sign() signs any payload, with either key', async t => {
   for (const [i, which] of (['current', 'previous'] as const).entries()) {
     const token = team.sign('not JSON', { alg: 'none' }, which)
     const [header, payload, signature] = token.split('.') as [string, string, string]
@@ -127,7 +127,7 @@ t.test('a rotation makes a new current key and keeps the last one', async t => {
   t.equal(read(team.userToken({ email: 'a@acme.com', audience: AUD }), 0)['kid'], after!['kid'])
 })
 
-t.test('what it was asked can be counted', async t => {
+t.test('requests can be counted', async t => {
   const before = team.requests.length
   await fetchKeys(team)
   t.equal((await fetch(`${team.domain}/elsewhere?x=1`, { headers: { 'x-mine': '1' } })).status, 404)
@@ -135,7 +135,7 @@ t.test('what it was asked can be counted', async t => {
     [{ method: 'GET', path: CERTS_PATH }, { method: 'GET', path: '/elsewhere?x=1', headers: { 'x-mine': '1' } }])
 })
 
-t.test('X-27 get-identity answers 400 to whatever is brought as a token, also what it signed itself', async t => {
+t.test('X-27 get-identity answers 400 to any malformed token, also one that it signed itself', async t => {
   const payloads = ['', 'not JSON', 'null', '[]', '7', '"x"', '{}', '{"exp":null}', '{"exp":"9999999999"}', '{"exp":0}']
   const signed = payloads.map(text => team.sign(text))
   const others = ['', '.', '..', 'x.y.z', 'a.b', `${signed[0]}.x`, '%zz', '%00', '__proto__', 'ÿ', 'x'.repeat(8000)]
@@ -193,7 +193,7 @@ t.test('an outage that does not answer, or never ends', async t => {
   t.equal(bytes, 64 * 1024 * 1024)
 })
 
-t.test('it listens where it is told, on loopback', async t => {
+t.test('it listens on the given port, on loopback', async t => {
   const own = await createAccessTeam()
   const port = Number(new URL(own.domain).port)
   await own.close()

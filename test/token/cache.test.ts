@@ -42,7 +42,7 @@ t.test('D-07 a hundred requests with one new token verify it once', async t => {
   }), 1)
 })
 
-t.test('D-07 H-05 what one request verifies is no answer for another audience or policy', async t => {
+t.test('D-07 H-05 a verification for one audience or policy is not used for another', async t => {
   const app = createApp(t)
   app.register(async scope => {
     scope.register(cfAccess, { teamDomain: team.domain, audience: AUD })
@@ -73,7 +73,7 @@ t.test('H-01 the whole token is the key', async t => {
   await verification.expectAdmitted(t, token)
 })
 
-t.test('H-01 H-05 what one request verifies is no answer for a token with the same end', async t => {
+t.test('H-01 H-05 a verification is not used for another token with the same end', async t => {
   const app = await start(t)
   await app.ready()
   const token = verification.token()
@@ -88,7 +88,7 @@ t.test('H-01 H-05 what one request verifies is no answer for a token with the sa
   t.equal(await ask(app, forged), 401)
 })
 
-t.test('H-02 H-03 what one registration remembers is no hit for another\'s settings', async t => {
+t.test('H-02 H-03 a token cached by one registration is not a hit for another one', async t => {
   const token = team.userToken({ email: 'a@acme.com', audience: AUD, issuedIn: '-2m' })
   const separated = team.userToken({ email: 'a@acme.com', audience: 'a:b' })
   const strangers = await startTeam(t)
@@ -249,7 +249,7 @@ function tokenOfLength (length: number): string {
   throw new Error(`no token has ${length} characters`)
 }
 
-t.test('D-11 however many cookies a request brings, four signatures are checked at most', async t => {
+t.test('D-11 at most four signatures are checked for a request, however many cookies it has', async t => {
   const app = await start(t)
   const forged = Array.from({ length: 7 },
     (_, i) => `CF_Authorization=${verification.token({ jti: i }).slice(0, -8)}AAAAAAAA`)

@@ -70,7 +70,7 @@ t.test('C-04 an issuer that is missing, of another type or not quite ours is rej
     'issuer')
 })
 
-t.test('C-05 C-06 a token of the team\'s own key that is no login is rejected', async t => {
+t.test('C-05 C-06 other tokens signed by the team\'s key are rejected', async t => {
   const kinds = {
     meta: team.metaToken({ audience: AUD }),
     match: team.matchToken({ audience: AUD }),
@@ -86,11 +86,11 @@ t.test('C-05 C-06 a token of the team\'s own key that is no login is rejected', 
     { name: 'match, in full dress' })
 })
 
-t.test('C-07 a type other than app is rejected, or none', async t => {
+t.test('C-07 a missing type, or one other than app, is rejected', async t => {
   await rejectsEach(t, 'type', [undefined, null, '', 7, ['app'], 'APP', 'app ', 'meta', 'match', 'org', 'saml'], 'type')
 })
 
-t.test('C-10 C-11 a token without a sound expiry is rejected', async t => {
+t.test('C-10 C-11 a token without a valid exp is rejected', async t => {
   await rejectsEach(t, 'exp', [undefined, null, '9999999999', true, [now() + 60], {}, now() + 60.5, -1, 0, 2 ** 53],
     'time')
   for (const text of ['1e999', '-1e999', '1e30', '-0', '9007199254740993']) {

@@ -1,6 +1,5 @@
 import {
-  constants, createHmac, createPublicKey, generateKeyPairSync, publicEncrypt, sign,
-  type KeyObject
+  constants, createHmac, createPublicKey, generateKeyPairSync, publicEncrypt, sign, type KeyObject
 } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -76,7 +75,7 @@ t.test('T-04 a key in the token itself is neither trusted nor fetched', async t 
   t.equal(hits, 0)
 })
 
-t.test('T-05 T-06 whatever is not three filled parts is rejected', async t => {
+t.test('T-05 T-06 a token without three non-empty parts is rejected', async t => {
   const jwe = [encode({ alg: 'PBES2-HS256+A128KW', enc: 'A128GCM', zip: 'DEF', p2c: 2 ** 31, p2s: 'AAAA' }), 'AAAA',
     'AAAA', 'AAAA', 'AAAA']
   const rsaJwe = [encode({ alg: 'RSA-OAEP', enc: 'A128GCM', kid: current.kid }),
@@ -131,7 +130,7 @@ t.test('T-10 a header that holds more or other than the token is rejected', asyn
   }
 })
 
-t.test('T-11 a header that came twice is rejected, whatever the cookie', async t => {
+t.test('T-11 a repeated header is rejected, whatever the cookie is', async t => {
   const port = await listen(verification.app)
   const headers = { Cookie: `CF_Authorization=${good}` }
   t.equal((await sendRaw(port, '/', { headers })).status, 200, 'the cookie is good')
@@ -186,7 +185,7 @@ t.test('T-16 a kid that names no key is rejected without asking for keys', async
   }
 })
 
-t.test('T-17 a strange kid is an unknown one, and costs one fetch a cooldown', async t => {
+t.test('T-17 an unusual kid is an unknown kid, and costs one fetch in each cooldown', async t => {
   const now = Date.now()
   t.intercept(Date, 'now', { value: () => now })
   const before = verification.fetches
@@ -248,7 +247,7 @@ t.test('a token of another team is rejected', async t => {
   await verification.expectRejected(t, strangers.userToken({ email: 'alice@acme.com', audience: AUD }), 'issuer')
 })
 
-t.test('X-09 verify() takes nothing but the text of a token', async t => {
+t.test('X-09 verify() accepts only the text of a token', async t => {
   for (const value of [undefined, null, 5, Buffer.from(good), {}, Object(good), [good], `Bearer ${good}`,
     { toString: () => good }]) {
     await t.rejects(verification.app.cfAccess.verify(value as string), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })
@@ -288,7 +287,7 @@ t.test('X-12 X-13 X-14 the cookie is the one of that exact name, tried up to fou
   }
 })
 
-t.test('X-12 of several cookies that are all rejected, the most hopeful rejection is told', async t => {
+t.test('X-12 of several rejected cookies, the error closest to success is reported', async t => {
   const expired = team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: '-1m' })
   for (const cookies of [['x', expired], [expired, 'x'], ['x', 'y', expired]]) {
     const cookie = cookies.map(token => `CF_Authorization=${token}`).join('; ')
@@ -327,7 +326,7 @@ t.test('M-13 X-12 while keys are unavailable, a malformed or an expired cookie d
   }
 })
 
-t.test('X-15 with a header there is no falling back to a cookie', async t => {
+t.test('X-15 a request with the header never falls back to a cookie', async t => {
   const cookie = `CF_Authorization=${good}`
   for (const token of ['x', '', 'undefined',
     team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: '-1m' })]) {
