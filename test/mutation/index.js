@@ -119,16 +119,22 @@ async function testAll (results) {
     const tests = [...result.tests]
     await share(mutants, async (mutant, workplace) => {
       const outcome = await testOne(mutant, original, tests, workplace)
-      if (outcome === 'passed') result.survivors.push(mutant)
-      else result.killed++
       if (outcome === 'timed out') result.timedOut++
+      if (outcome !== 'passed') {
+        result.killed++
+      } else {
+        result.survivors.push(mutant)
+        announce(mutant)
+      }
     })
     await Promise.all(workplaces.map(workplace => workplace.write(file, original)))
-    console.log(`\n${file}: ${result.killed} of ${mutants.length} in ${secondsSince(from)} s`)
-    for (const { line, before, after } of result.survivors.sort((a, b) => a.line - b.line)) {
-      console.log(`Survived: ${file}:${line}\n${indent('-', before)}\n${indent('+', after)}`)
-    }
+    console.log(`${file}: ${result.killed} of ${mutants.length} in ${secondsSince(from)} s\n`)
   }
+}
+
+/** Prints a survivor at once, so that a run that is cut short has not been in vain. @param {Mutant} mutant */
+function announce ({ file, line, before, after }) {
+  console.log(`Survived: ${file}:${line}\n${indent('-', before)}\n${indent('+', after)}`)
 }
 
 /** @param {Mutant} mutant @param {string} original @param {string[]} tests @param {Workplace} workplace */
