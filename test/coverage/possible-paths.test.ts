@@ -38,7 +38,7 @@ const utf8 = (text: string): string => encodeURIComponent(text)
 const TARGETS: ReadonlyArray<readonly [expected: Record<Token, number>, why: string, targets: readonly string[]]> = [
   [OPEN, 'a path of neither', ['/', '/x', '/administrator', '/admin.txt', '/x/admin', '/bb', '/_admin', '/adm-in', '/b-']],
   [OPEN, 'parts that no reader takes for a separator', ['/x%20y', '/x:admin', '/@scope%2fname', '/x%25y', '/100%25caf%C3%A9']],
-  [OPEN, 'a query', ['/x?/admin', '/x?/../admin', '/x?y=%2fadmin', '/?//h/admin', '/x?;/../b']],
+  [OPEN, 'a query', ['/x?/admin', '/x?/../admin', '/x?y=%2fadmin', '/?//h/admin', '/x?;/../b', '/x?/../y?z']],
   [BY_A, 'plain', ['/admin', '/admin/', '/admin/x', '/admin/x.y', '/admin/b', '/admin?x', '/admin/x?/b']],
   [BY_A, 'case', ['/ADMIN', '/Admin/x', '/aDMIN']],
   [BY_A, 'encoded, once and twice', ['/%61dmin', '/admi%6e/x', '/%2561dmin', '/%252561dmin']],
@@ -83,6 +83,7 @@ const LIMITS: ReadonlyArray<readonly [what: string, most: number, target: (count
   ['parameters', 16, count => `/x${';y'.repeat(count)}`],
   ['double slashes', 15, count => `/x${'//y'.repeat(count)}`],
   ['encoded slashes', 16, count => `/x${'%2fy'.repeat(count)}`],
+  ['encoded slashes in upper case', 16, count => `/x${'%2Fy'.repeat(count)}`],
   ['backslashes', 15, count => `/x${'\\y'.repeat(count)}`],
   ['segments with a blank', 16, count => '/x%20'.repeat(count)],
   ['segments with a dot at the end', 16, count => '/x.'.repeat(count)],
