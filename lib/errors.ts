@@ -34,7 +34,7 @@ function clientError<Reason extends string> (
   }
 }
 
-/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: the request has neither header nor cookie. */
+/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: the request has no token, in its header or in a cookie. */
 export class TokenMissingError extends clientError<'missing'>(
   'FST_CF_ACCESS_TOKEN_MISSING', 'A Cloudflare Access token is required', 401) {}
 

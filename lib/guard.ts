@@ -59,7 +59,8 @@ export function checkRequest (
       andThen(authorize(identity, policy, request), () => { request.cfAccess = identity })))
 }
 
-function authenticate ({ verifier, readTokens }: Registration, request: FastifyRequest
+function authenticate (
+  { verifier, readTokens }: Registration, request: FastifyRequest
 ): MaybePromise<CfAccessIdentity> {
   const earlier = request.cfAccess
   if (verifier.made(earlier)) return earlier

@@ -164,8 +164,8 @@ const readersFor = (scopePrefix: string) => ({
  * @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes.
  */
 export function checkOptions (options: object, scopePrefix: string): Settings {
-  const { teamDomain: team, prefix, prefixes, cache, keys, recheck, login, ...settings } = readOptions(options,
-    readersFor(scopePrefix))
+  const { teamDomain: team, prefix, prefixes, cache, keys, recheck, login, ...settings } =
+    readOptions(options, readersFor(scopePrefix))
   if (prefix !== null && prefixes !== null) {
     throw new OptionsInvalidError('Options "prefix" and "prefixes" are both given; leave one out.')
   }

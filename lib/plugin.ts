@@ -160,7 +160,8 @@ async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
   return cookies!
 }
 
-function verifierSettingsOf ({ team, audience, clockTolerance, maxTokenAge, cacheMax, recheck }: Settings
+function verifierSettingsOf (
+  { team, audience, clockTolerance, maxTokenAge, cacheMax, recheck }: Settings
 ): VerifierSettings {
   return { issuer: team.issuer, audience, clockTolerance, maxTokenAge, cacheMax, recheck }
 }

@@ -34,7 +34,7 @@ export function matchDepth (path: string, { prefixes }: Registration): number {
   return Math.max(-1, ...prefixes.filter(prefix => prefix.covers(path)).map(prefix => prefix.depth + 1))
 }
 
-/** Whether two registrations guard the same path in one scope, so that neither has precedence. */
+/** Whether two registrations guard the same path in one scope, so that no rule says which has precedence. */
 export function conflicts (a: Registration, b: Registration): boolean {
   if (a.scope !== b.scope) return false
   if (a.prefixes === null || b.prefixes === null) return a.prefixes === b.prefixes

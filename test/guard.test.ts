@@ -159,7 +159,7 @@ t.test('guard() accepts no argument or a valid policy', async t => {
   }
 })
 
-t.test('an invalid config.cfAccess stops the start, or rejects on a route declared before the registration', async t => {
+t.test('an invalid config.cfAccess stops the start, or rejects on a route declared earlier', async t => {
   for (const wrong of [0, null, '', 'false', undefined, {}, { include: {} }]) {
     const late = createApp(t)
     await late.register(cfAccess, options)

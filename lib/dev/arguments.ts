@@ -83,7 +83,8 @@ function nameOutage (arg: string, i: number, args: readonly string[]): string | 
   return arg === '--outage' && !Object.hasOwn(faults, args[i + 1] ?? '') ? ['--outage', 'down'] : arg
 }
 
-function optionsOf ({ to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags
+function optionsOf (
+  { to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags
 ): object {
   const options = {
     to,

@@ -33,7 +33,7 @@ export async function readKeys (text: string): Promise<PublishedKeys> {
     if (keys.has(kid) && keys.get(kid)!.fingerprint !== key.fingerprint) contradicted.add(kid)
     keys.set(kid, key)
   }
-  // A token cannot say which of two different keys with one `kid` it means, so neither counts.
+  // A token cannot say which of two different keys with one `kid` it means, so both are ignored.
   for (const kid of contradicted) keys.delete(kid)
   if (keys.size === 0) throw new Error('the answer has no usable key')
   return keys

@@ -57,7 +57,8 @@ function isActive (times: Times, latest: number): boolean {
 }
 
 /** When a token with these times expires, in milliseconds since the Unix epoch, tolerance included. */
-export function expiryOf ({ exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules
+export function expiryOf (
+  { exp, iat }: Pick<Times, 'exp' | 'iat'>, { clockTolerance, maxTokenAge }: ClaimRules
 ): number {
   return (Math.min(exp, iat + maxTokenAge) + clockTolerance) * 1000
 }

@@ -113,7 +113,7 @@ t.test('the way back is a path of the same origin', async t => {
   }
 })
 
-t.test('without the option there is no redirect, and none by a guard() of a route, which can be one of several ways in', async t => {
+t.test('without the option, and by a guard() of a route, there is no redirect', async t => {
   const plain = createApp(t)
   await plain.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   plain.get('/admin/x', async () => 'in')

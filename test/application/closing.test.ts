@@ -145,7 +145,7 @@ async function run (t: Test, endpoint: KeyEndpoint, when: 'afterwards' | 'meanwh
   return { status, code }
 }
 
-t.test('X-11 a process ends by itself once its application is closed, also while a request waits for the keys', async t => {
+t.test('X-11 a process ends once its app is closed, also while a request waits for the keys', async t => {
   const [healthy, silent] = await Promise.all([startEndpoint(t, team), startEndpoint(t, team)])
   await hold(silent)
   const ends = await Promise.all([run(t, healthy, 'afterwards'), run(t, silent, 'meanwhile')])

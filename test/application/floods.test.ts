@@ -96,7 +96,7 @@ t.test('D-02 made-up kids while the endpoint is down cost one fetch a wait, and 
   t.equal(endpoint.requests.length, 8)
 })
 
-t.test('D-03 made-up kids while the endpoint hangs wait together for one fetch, and delay no other request', async t => {
+t.test('D-03 unknown kids share one fetch of an endpoint that hangs, and delay no other request', async t => {
   stopClock(t)
   const endpoint = await startEndpoint(t, team)
   const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })

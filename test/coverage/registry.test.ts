@@ -34,7 +34,8 @@ async function start (
   return { app, port: await listen(app) }
 }
 
-async function statusOf ({ port }: Guarded, target: string, token?: string, method = 'GET', headers = {}
+async function statusOf (
+  { port }: Guarded, target: string, token?: string, method = 'GET', headers = {}
 ): Promise<number> {
   return (await sendRaw(port, target,
     { method, headers: { ...(token === undefined ? {} : bearing(token)), ...headers } })).status

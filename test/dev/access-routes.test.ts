@@ -161,7 +161,8 @@ t.test('a form sent from another site is rejected', async t => {
   t.equal((await post(edge, { email }, { 'sec-fetch-site': 'same-origin' })).status, 303)
 })
 
-async function openLogin (path = '/cdn-cgi/access/login', headers = {}
+async function openLogin (
+  path = '/cdn-cgi/access/login', headers = {}
 ): Promise<{ headers: Record<string, unknown>, body: string }> {
   return ask(edge.domain + path, { headers: { ...BROWSER, ...headers } })
 }

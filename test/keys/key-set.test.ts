@@ -105,7 +105,7 @@ async function refresh (clock: Clock, app: FastifyInstance, endpoint: KeyEndpoin
   await until(() => app.cfAccess.status().lastSuccess === clock.now)
 }
 
-t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an application starts without its keys, rejects, and recovers by itself', async t => {
+t.test('K-01 K-02 K-03 K-05 K-06 K-07 K-10 an app starts without keys, rejects, and recovers', async t => {
   const clock = stopClock(t)
   const failing = await startEach(t, (endpoint, { outage }) => endpoint.outage(outage))
   await Promise.all(failing.map(async ({ kind, why, endpoint, app, giveUp }) => {

@@ -1,11 +1,11 @@
 // Puts small faults into the library, one at a time, and counts those that a test notices. Not part of `npm test`.
 // `npm run test:mutation -- guard lib/policy/policy.ts` takes only some subjects or files. Ends with 1 below 95 %.
 // MUTATION_SCORE can be set to another percentage, MUTATION_WORKERS to another number than that of the processors.
-import { generateKeyPairSync } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { makeKeys } from '../fixtures/make-keys.js'
 import { mutantsOf } from './mutants.js'
 import { subjects } from './subjects.js'
 import { compilable } from './types.js'
@@ -26,9 +26,6 @@ const workers = Number(process.env['MUTATION_WORKERS'] ?? availableParallelism()
 const PATIENCE = 4
 const LEAST_PATIENCE = 3000
 
-// As many RSA keys as most test files need; making one takes as long as many a test.
-const KEYS = 16
-
 const started = performance.now()
 /** @type {Equivalent[]} */
 const equivalents = JSON.parse(await readFile(join(import.meta.dirname, 'equivalent.json'), 'utf8'))
@@ -37,7 +34,7 @@ const unused = new Set(equivalents)
 const durations = new Map()
 const sources = await wantedSources(process.argv.slice(2))
 const results = await prepare(sources)
-const keys = Array.from({ length: KEYS }, makeKey)
+const keys = await makeKeys()
 const workplaces = await Promise.all(Array.from({ length: workers }, () => Workplace.create(root, keys)))
 process.once('exit', () => workplaces.forEach(workplace => workplace.remove()))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
@@ -82,10 +79,6 @@ async function prepare (sources) {
     results.push({ ...source, mutants, survivors: [], killed: 0, timedOut: 0 })
   }
   return results
-}
-
-function makeKey () {
-  return String(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }))
 }
 
 /** @param {Mutant} mutant */

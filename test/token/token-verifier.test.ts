@@ -60,7 +60,7 @@ t.test('T-03 another algorithm is rejected, whichever key signs', async t => {
   }
 })
 
-t.test('T-04 a key in the token itself is neither trusted nor fetched', async t => {
+t.test('T-04 a key in the token itself is not trusted and not fetched', async t => {
   let hits = 0
   const server = createServer((_request, response) => { hits++; response.end(JSON.stringify({ keys: [jwk] })) }).listen(
     0, '127.0.0.1')
