@@ -1,9 +1,10 @@
 // Bundles the compiled modules in `build/lib` for publishing, so that a server that starts loads few files.
 import { cp, readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
+import ts from 'typescript'
 
 const COMPILED = 'build/lib'
-const ENTRIES = ['index', 'testing/index', 'dev/index', 'dev/cli']
+const ENTRIES = ['index', 'verifier', 'testing/index', 'dev/index', 'dev/cli']
 
 // Declarations are not bundled: users can merge only an interface that is exported with a star.
 const declarations = {
@@ -21,15 +22,35 @@ const declarations = {
   }
 }
 
+// The declarations have the docstrings, and the repository has all comments.
+const withoutComments = {
+  name: 'without-comments',
+  /** @param {string} code */
+  renderChunk: code => ts.transpileModule(code, {
+    compilerOptions: { removeComments: true, target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext }
+  }).outputText
+}
+
+/**
+ * Whether the verifier imports a module, directly or by way of others.
+ * @param {string} id
+ * @param {import('rollup').ManualChunkMeta} modules
+ */
+function isOfVerifier (id, { getModuleIds, getModuleInfo }) {
+  const reached = new Set([...getModuleIds()].filter(name => name.endsWith(`${COMPILED}/verifier.js`)))
+  for (const name of reached) getModuleInfo(name)?.importedIds.forEach(imported => reached.add(imported))
+  return reached.has(id)
+}
+
 export default {
   input: Object.fromEntries(ENTRIES.map(name => [name, `${COMPILED}/${name}.js`])),
   external: id => !id.startsWith('.') && !id.startsWith('/'),
-  plugins: [declarations],
+  plugins: [withoutComments, declarations],
   output: {
     dir: 'dist',
     chunkFileNames: 'shared/[name].js',
     hoistTransitiveImports: false,
-    // All of the plugin in one file, which the emulators share.
-    manualChunks: id => /\/(?:dev|testing)\//.test(id) ? undefined : 'plugin'
+    // What needs no Fastify in one file, and the rest of the plugin in another one.
+    manualChunks: (id, modules) => /\/(?:dev|testing)\//.test(id) ? undefined : isOfVerifier(id, modules) ? 'verifier' : 'plugin'
   }
 }

@@ -23,8 +23,8 @@ export async function createApp (access, options) {
 
   // For a readiness probe: are the signing keys available?
   app.get('/ready', async (_request, reply) => {
-    const keys = app.cfAccess.status()
-    return reply.code(keys.state === 'unavailable' ? 503 : 200).send(keys)
+    const teams = app.cfAccess.status()
+    return reply.code(teams.some(({ state }) => state !== 'unavailable') ? 200 : 503).send(teams)
   })
 
   await app.register(admin, { ...access, prefix: '/admin' })

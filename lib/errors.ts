@@ -4,7 +4,7 @@ import { createError, type FastifyError } from '@fastify/error'
 /** Why a token is rejected, as one word. It goes to the log; clients never learn it. */
 export type TokenFault =
   | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
-  | 'issuer' | 'audience' | 'type' | 'time' | 'identity' | 'revoked'
+  | 'issuer' | 'audience' | 'host' | 'type' | 'time' | 'identity' | 'revoked'
 
 interface RejectionConstructor<Reason extends string> {
   new (reason: Reason): FastifyError & {
@@ -49,6 +49,13 @@ export class TokenExpiredError extends clientError<'expired' | 'age'>(
 /** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy denies. The reason is the rule, such as `exclude.email`. */
 export class ForbiddenError extends clientError<string>(
   'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
+
+/**
+ * `FST_CF_ACCESS_CROSS_ORIGIN`, 403: a page of another origin made a request that can change something, or opened a
+ * WebSocket.
+ */
+export class CrossOriginError extends clientError<'cross-origin'>(
+  'FST_CF_ACCESS_CROSS_ORIGIN', 'Requests of other origins are not allowed here', 403) {}
 
 interface UnavailableConstructor {
   new (retryAfter: number, reason?: string): FastifyError & {

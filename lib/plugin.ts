@@ -1,4 +1,5 @@
 /** The wiring of a registration with Fastify: options in, decorators and hooks out. */
+import type { IncomingMessage } from 'node:http'
 import fastifyCookie from '@fastify/cookie'
 import type {
   FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction
@@ -6,6 +7,7 @@ import type {
 import fp from 'fastify-plugin'
 import { sendToLogin, type Login } from './access/login.js'
 import { logoutUrl } from './access/team.js'
+import { admit, createAdmission } from './admission.js'
 import { prefixOf } from './coverage/prefix.js'
 import { isPreflight } from './coverage/preflight.js'
 import type { RegistrationRegistry } from './coverage/registry.js'
@@ -13,17 +15,20 @@ import { compileRouteConfig, type CfAccessRouteConfig } from './coverage/route-c
 import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
 import { checkRequest, guard, runAsHook, type CfAccessGuard } from './guard.js'
-import { GetIdentityClient } from './identity/get-identity.js'
 import type { CfAccessIdentity } from './identity/identity.js'
-import { acquireKeySet, releaseKeySet, type CfAccessKeyStatus, type KeyObserver, type KeySet } from './keys/key-set.js'
+import type { KeyObserver } from './keys/key-set.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
-import type { CfAccessPolicy } from './policy/policy.js'
+import { checkOptional } from './optional.js'
+import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
+import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
 import { cfAccessOnError } from './reject.js'
 import { serverStateOf } from './server-state.js'
-import { headerOrCookies, readHeader } from './token/extract.js'
-import { Verifier, type VerifierSettings } from './token/token-verifier.js'
+import { acceptedOn } from './token/audience.js'
+import type { TrustedTeam } from './token/token-verifier.js'
+import { prefetchKeys, releaseTeams, statusOf, trustTeams, type CfAccessTeamStatus } from './trusted-teams.js'
 import type { CookieCodec } from './util/cookie-codec.js'
+import { fromIncoming, type HttpRequest } from './util/http-request.js'
 
 /** `fastify.cfAccess`: the registration nearest to the instance it is read from. */
 export interface CfAccess {
@@ -31,14 +36,28 @@ export interface CfAccess {
   guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard
   /**
    * Verifies a token that did not come with a request, such as one from a socket or a queue. No policy is evaluated.
+   * @param options its hostname is required where `audience` differs by hostname
    * @throws {TokenInvalidError | TokenExpiredError | KeysUnavailableError | NotRegisteredError} as a rejection
+   * @throws {OptionsInvalidError} as a rejection, when the hostname is missing
    */
-  verify (token: string): Promise<CfAccessIdentity>
+  verify (token: string, options?: { readonly hostname?: string }): Promise<CfAccessIdentity>
   /**
-   * The state of the team's keys, for a readiness route. Starts a refresh in the background when they are old.
+   * Authenticates and authorizes a request that no hook sees, such as an upgrade that Socket.IO or `ws` handles, by the
+   * same rules: header or cookies, cross-origin protection, hostname, the registration's policy, `recheck`.
+   * @param request Node's own, or a Fastify request
+   * @param policy must allow the identity, in addition to the registration's
+   * @throws {TokenMissingError | TokenInvalidError | TokenExpiredError | CrossOriginError | ForbiddenError} as a
+   *   rejection, as are the errors of keys, details, policies and registrations
+   */
+  authenticate<Request extends IncomingMessage | FastifyRequest> (
+    request: Request, ...policy: [policy?: CfAccessPolicyFor<Request>]
+  ): Promise<CfAccessIdentity>
+  /**
+   * The state of each team's keys, in the order of `teamDomain`, for a readiness route. Starts a refresh in the
+   * background when they are old.
    * @throws {NotRegisteredError} without a nearest registration, or with several of different teams
    */
-  status (): CfAccessKeyStatus
+  status (): readonly CfAccessTeamStatus[]
   /**
    * The URL that logs a user out of every Access application of the team. With `at: 'application'` it is on your
    * app's own hostname, which also clears that cookie at once.
@@ -59,7 +78,7 @@ declare module 'fastify' {
     cfAccess: CfAccessIdentity | null
   }
   interface FastifyContextConfig {
-    /** `false`: not guarded. `true`: guarded. A policy: guarded, and the policy must allow the request. */
+    /** `false`: not guarded. `'optional'`: open. `true`: guarded. A policy: guarded, and it must allow the request. */
     cfAccess?: CfAccessRouteConfig
   }
 }
@@ -80,19 +99,16 @@ export type CfAccessRequest<
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
   const settings = checkOptions(options, fastify.prefix)
   const { registry, keyObserver } = serverStateOf(fastify)
-  const keySet = joinKeys(fastify, settings, keyObserver)
+  const teams = joinTeams(fastify, settings, keyObserver)
   const cookies = await cookiesOf(fastify)
   const registration: Registration = {
+    ...createAdmission(settings, teams, cookies.parseCookie, (facts, message) => fastify.log.warn(facts, message)),
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
     preflight: settings.preflight,
-    policy: settings.policy,
-    readTokens: settings.cookie ? headerOrCookies(cookies) : readHeader,
-    verifier: new Verifier(verifierSettingsOf(settings), keySet, endpointOf(fastify, settings)),
-    keySet,
-    team: settings.team,
-    login: settings.login ? { loginUrl: settings.team.loginUrl, audience: settings.audience[0]!, cookies } : null
+    teams,
+    login: settings.login ? loginOf(settings, cookies) : null
   }
   if (!registry.add(registration)) {
     throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; ' +
@@ -104,7 +120,11 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
   })
   fastify.addHook('onRequest', onRequestFor(registration, registry))
   fastify.addHook('onError', cfAccessOnError)
-  announceAtStart(registration, settings.audience)
+  announceAtStart(registration)
+}
+
+function loginOf ({ teams: [team], audience }: Settings, cookies: CookieCodec): Login {
+  return { loginUrl: team!.loginUrl, tagFor: audience.loginTag, cookies }
 }
 
 function onRequestFor (registration: Registration, registry: RegistrationRegistry): CfAccessGuard {
@@ -113,9 +133,11 @@ function onRequestFor (registration: Registration, registry: RegistrationRegistr
     request.cfAccess ??= null
     const { login } = registration
     runAsHook(() => {
-      const { registrations, policy } = registry.requirementFor(request)
+      const requirement = registry.requirementFor(request)
+      const { registrations, isOptional } = requirement
+      if (isOptional) return registration === registrations[0] ? checkOptional(requirement, request, reply) : undefined
       if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return undefined
-      return checkRequest(registration, policy, request)
+      return checkRequest(registration, requirement, request)
     }, login === null ? done : orLogin(login, request, reply, done))
   }
 }
@@ -135,14 +157,18 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
     getter () {
       return {
         guard,
-        verify: async token => registry.nearest(this).verifier.verify(token),
-        status: () => {
-          const { keySet } = registry.nearestOfOneTeam(this)
-          // An app that gets no requests until it is ready would otherwise never fetch the keys that it waits for.
-          keySet.prefetch()
-          return keySet.status()
+        verify: async (token, { hostname } = {}) => {
+          const { verifier, audience } = registry.nearest(this)
+          return verifier.verify(token, acceptedOn(audience, hostname))
         },
-        logoutUrl: (returnTo, at) => logoutUrl(registry.nearestOfOneTeam(this).team, returnTo, at)
+        authenticate: async (request, ...policy) => {
+          const compiled = policy.length === 0 ? null : compilePolicy(policy[0], 'authenticate(request, policy)')
+          const checks = { policy: compiled, trustedOrigins: [] }
+          const asked: HttpRequest = 'raw' in request ? request as FastifyRequest : fromIncoming(request)
+          return admit(registry.nearest(this), checks, asked, null, request)
+        },
+        status: () => statusOf(registry.nearestOfSameTeams(this).teams),
+        logoutUrl: (returnTo, at) => logoutUrl(registry.nearestOfSameTeams(this).teams[0]!.team, returnTo, at)
       }
     }
   })
@@ -160,26 +186,13 @@ async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
   return cookies!
 }
 
-function verifierSettingsOf (
-  { team, audience, clockTolerance, maxTokenAge, cacheMax, recheck }: Settings
-): VerifierSettings {
-  return { issuer: team.issuer, audience, clockTolerance, maxTokenAge, cacheMax, recheck }
-}
-
-function endpointOf (fastify: FastifyInstance, { team, fetch, details }: Settings): GetIdentityClient {
-  const endpoint = new GetIdentityClient(team.identityUrl, fetch, details)
-  fastify.addHook('preClose', async () => { endpoint.close() })
-  return endpoint
-}
-
-/** Shares the team's key set from the start of the server until it closes. */
-function joinKeys (fastify: FastifyInstance, { team, fetch, keyTimes }: Settings, observer: KeyObserver): KeySet {
-  const keySet = acquireKeySet({ url: team.certsUrl, fetch, times: keyTimes }, observer)
-  // Deferred: the first fetch of a process loads many modules, and the start does not need to wait for it.
-  fastify.addHook('onReady', async () => { setImmediate(() => keySet.prefetch()) })
+/** Shares the keys of the teams from the start of the server until it closes. */
+function joinTeams (fastify: FastifyInstance, settings: Settings, observer: KeyObserver): readonly TrustedTeam[] {
+  const teams = trustTeams(settings, observer)
+  fastify.addHook('onReady', async () => { prefetchKeys(teams) })
   // Before the server waits for its open requests, since some can be waiting for keys.
-  fastify.addHook('preClose', async () => { releaseKeySet(keySet, observer) })
-  return keySet
+  fastify.addHook('preClose', async () => { releaseTeams(teams, observer) })
+  return teams
 }
 
 /**

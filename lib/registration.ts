@@ -1,14 +1,11 @@
 /** One use of the plugin: where it guards, and which requests it admits. */
 import type { FastifyInstance } from 'fastify'
 import type { Login } from './access/login.js'
-import type { Team } from './access/team.js'
+import type { Admission } from './admission.js'
 import type { Prefix } from './coverage/prefix.js'
-import type { KeySet } from './keys/key-set.js'
-import type { CompiledPolicy } from './policy/policy.js'
-import type { ReadTokens } from './token/extract.js'
-import type { Verifier } from './token/token-verifier.js'
+import type { TrustedTeam } from './token/token-verifier.js'
 
-export interface Registration {
+export interface Registration extends Admission {
   /** The instance it is registered on. It guards requests of this scope alone. */
   readonly scope: FastifyInstance
   /** `null`: the whole scope. */
@@ -16,11 +13,8 @@ export interface Registration {
   /** `false`: it guards only routes that ask for it. */
   readonly global: boolean
   readonly preflight: boolean
-  readonly policy: CompiledPolicy | null
-  readonly readTokens: ReadTokens
-  readonly verifier: Verifier
-  readonly keySet: KeySet
-  readonly team: Team
+  /** Users log in to the first, and log out of it. */
+  readonly teams: readonly TrustedTeam[]
   /** Redirects browsers to the login page; `null`: rejects them like other clients. */
   readonly login: Login | null
 }
@@ -39,6 +33,11 @@ export function conflicts (a: Registration, b: Registration): boolean {
   if (a.scope !== b.scope) return false
   if (a.prefixes === null || b.prefixes === null) return a.prefixes === b.prefixes
   return a.prefixes.some(({ path }) => b.prefixes!.some(other => other.path === path))
+}
+
+/** Whether two registrations trust the same teams, in the same order and with the same keys. */
+export function haveSameTeams (a: Registration, b: Registration): boolean {
+  return a.teams.length === b.teams.length && a.teams.every(({ keySet }, i) => keySet === b.teams[i]?.keySet)
 }
 
 /** Whether an instance is this scope or inside it: Fastify's scopes inherit from one another. */

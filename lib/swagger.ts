@@ -72,25 +72,41 @@ export function swaggerTransform<Route extends SwaggerRoute> (
   app.addHook('onRoute', function (route: ScopedRoute) { route[SCOPE] = this })
   return given => {
     const { schema = given.schema, url } = transform(given)
-    return { schema: isGuarded(given.route) ? describe(schema, documentOf(given)) : schema, url }
+    const guarded = isGuarded(given.route)
+    if (guarded === false) return { schema, url }
+    const document = documentOf(given)
+    declareScheme(document)
+    return { schema: guarded === true ? describeGuarded(schema, document) : describeOptional(schema, document), url }
   }
 }
 
-function isGuarded (route: ScopedRoute): boolean {
+function isGuarded (route: ScopedRoute): boolean | 'optional' {
   const { [SCOPE]: scope, url, config = {}, onRequest, preValidation, preHandler } = route
-  return [onRequest, preValidation, preHandler].flat().some(isGuard) ||
-    (scope !== undefined && serverStateOf(scope).registry.guardsRoute(scope, url, config))
+  if ([onRequest, preValidation, preHandler].flat().some(isGuard)) return true
+  return scope !== undefined && serverStateOf(scope).registry.guardsRoute(scope, url, config)
 }
 
-function describe (schema: SecuredSchema = {}, document: Document): SecuredSchema {
-  declareScheme(document)
-  const asked = [schema.security, document.security].find(security => security !== undefined && security.length > 0) ??
-    [{}]
+function describeGuarded (schema: SecuredSchema = {}, document: Document): SecuredSchema {
   return {
     ...schema,
-    security: asked.map(alternative => ({ ...alternative, [NAME]: [] })),
+    security: withToken(askedBy(schema, document)),
     response: { ...REJECTIONS, ...(schema.response ?? DEFAULT_RESPONSE) }
   }
+}
+
+/** With the token or without it. */
+function describeOptional (schema: SecuredSchema = {}, document: Document): SecuredSchema {
+  const asked = askedBy(schema, document)
+  return { ...schema, security: [...asked, ...withToken(asked)] }
+}
+
+/** The security requirements of the route itself. */
+function askedBy (schema: SecuredSchema, document: Document): Security {
+  return [schema.security, document.security].find(security => security !== undefined && security.length > 0) ?? [{}]
+}
+
+function withToken (asked: Security): Security {
+  return asked.map(alternative => ({ ...alternative, [NAME]: [] }))
 }
 
 function declareScheme (document: Document): void {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, symlink, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -15,6 +16,17 @@ interface Manifest {
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
   readonly peerDependenciesMeta: Record<string, { readonly optional?: boolean }>
+}
+
+const COMPILER_OPTIONS = {
+  module: 'nodenext',
+  target: 'es2023',
+  lib: ['es2023'],
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: false,
+  noEmit: true
 }
 
 const readme = await readFile(join(root, 'README.md'), 'utf8')
@@ -72,10 +84,38 @@ const project = t.testdir({
     const app = Fastify()
     ${/```ts\n(.*?)```/s.exec(readme)![1]!}`,
   'tsconfig.json': JSON.stringify({
-    compilerOptions: { module: 'nodenext', target: 'es2023', lib: ['es2023'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true },
+    compilerOptions: COMPILER_OPTIONS,
     files: ['use.ts', 'readme.ts']
   })
 })
+
+/** A project that uses the verifier, in a folder from where no Fastify can be found. */
+const withoutFastify = await mkdtemp(join(tmpdir(), 'without-fastify-'))
+t.teardown(() => rm(withoutFastify, { recursive: true }))
+const WITHOUT_FASTIFY = {
+  'package.json': '{ "private": true }',
+  'use.mjs': `
+    import { createVerifier } from 'fastify-cf-access/verifier'
+    import { createAccessTeam } from 'fastify-cf-access/testing'
+    const team = await createAccessTeam()
+    const verifier = createVerifier({ teamDomain: team.domain, audience: 'tag' })
+    const identity = await verifier.verify(team.userToken({ email: 'a@acme.com', audience: 'tag' }))
+    const error = await verifier.authenticate({ headers: {} }).catch(error => error)
+    console.log(identity.email, error.code, await import('fastify').catch(error => error.code))`,
+  'use.ts': `
+    import { createVerifier, type CfAccessIdentity, type CfAccessVerifier } from 'fastify-cf-access/verifier'
+    import { createServer } from 'node:http'
+    const verifier: CfAccessVerifier = createVerifier({
+      teamDomain: ['acme', 'acme-old'],
+      audience: { 'app.example.com': 'tag' },
+      policy: (identity, { headers }) => identity.kind === 'user' && headers.origin === undefined
+    })
+    createServer(async (request, response) => {
+      const identity: CfAccessIdentity = await verifier.authenticate(request)
+      response.end(identity.kind === 'user' ? identity.email : identity.kind)
+    })`,
+  'tsconfig.json': JSON.stringify({ compilerOptions: COMPILER_OPTIONS, files: ['use.ts'] })
+}
 
 let tarball: string
 let manifest: Manifest
@@ -85,11 +125,13 @@ t.before(async () => {
     { cwd: root })
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
   tarball = join(project, filename)
-  await install()
+  await install(project, true)
+  for (const [name, text] of Object.entries(WITHOUT_FASTIFY)) await writeFile(join(withoutFastify, name), text)
+  await install(withoutFastify, false)
 })
 
 /** What an installation lays out: the package unpacked, beside it what it declares to need, and nothing else. */
-async function install (): Promise<void> {
+async function install (project: string, hasPeers: boolean): Promise<void> {
   const modules = join(project, 'node_modules')
   const home = join(modules, 'fastify-cf-access')
   await mkdir(home, { recursive: true })
@@ -97,7 +139,7 @@ async function install (): Promise<void> {
   manifest = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'))
   const peers =
     Object.keys(manifest.peerDependencies).filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
-  for (const name of [...Object.keys(manifest.dependencies), ...peers, '@types/node']) {
+  for (const name of [...Object.keys(manifest.dependencies), ...hasPeers ? peers : [], '@types/node']) {
     await mkdir(dirname(join(modules, name)), { recursive: true })
     await symlink(join(root, 'node_modules', name), join(modules, name))
   }
@@ -116,6 +158,13 @@ t.test('the package works from ESM and from CommonJS', async t => {
 t.test('its types hold for a consumer who checks every declaration', async t => {
   const { stdout } = await run(bin('tsc'), ['-p', project])
   t.equal(stdout, '')
+})
+
+t.test('the verifier works where Fastify is not installed', async t => {
+  const { stdout } = await run(process.execPath, ['use.mjs'],
+    { cwd: withoutFastify, env: { PATH: process.env['PATH'] } })
+  t.equal(stdout, 'a@acme.com FST_CF_ACCESS_TOKEN_MISSING ERR_MODULE_NOT_FOUND\n')
+  t.equal((await run(bin('tsc'), ['-p', withoutFastify])).stdout, '')
 })
 
 t.test('its command runs', async t => {

@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess } from '../lib/index.js'
 import { startEdge } from './fixtures/edge.js'
-import { AUD, bearing, createApp, startTeam } from './fixtures/index.js'
+import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 import { root } from './fixtures/root.js'
 
 const readme = await readFile(join(root, 'README.md'), 'utf8')
@@ -19,6 +19,12 @@ function snippetWith (text: string): string {
   const [found, ...others] = snippets.filter(code => code.includes(text))
   if (found === undefined || others.length > 0) throw new Error(`README has not one snippet with ${text}`)
   return found
+}
+
+/** Runs a snippet that declares something on `app`. */
+function installOn (app: FastifyInstance, snippet: string): void {
+  const install = new Function('app', snippet) as (app: FastifyInstance) => void // eslint-disable-line no-new-func
+  install(app)
 }
 
 /** Runs a snippet as pasted, with the team and the port replaced by those of the test. */
@@ -80,14 +86,42 @@ t.test('the README\'s test of one\'s own routes passes', async t => {
 
 t.test('the README\'s error handler answers 400 instead of 401, and changes nothing else', async t => {
   const app = createApp(t)
-  const snippet = snippetWith('setErrorHandler((error')
-  const install = new Function('app', snippet) as (app: FastifyInstance) => void // eslint-disable-line no-new-func
-  install(app)
+  installOn(app, snippetWith('setErrorHandler((error'))
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { serviceToken: true } } })
   app.get('/', async () => 'in')
   t.equal((await app.inject('/')).statusCode, 400)
   t.equal((await app.inject(
     { url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 403)
+})
+
+t.test('the README\'s server of Node\'s own verifies too', async t => {
+  const snippet = snippetWith('fastify-cf-access/verifier')
+    .replace('server.listen(3000)', "server.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port))")
+  const origin = await originOf(run(t, snippet))
+  t.equal((await fetch(origin)).status, 401)
+  const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
+  t.equal(await (await fetch(origin, { headers })).text(), 'hello a@acme.com')
+})
+
+t.test('the README\'s page greets whoever is logged in', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  installOn(app, snippetWith("'stranger'"))
+  t.equal((await app.inject('/')).body, 'hello stranger')
+  const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
+  t.equal((await app.inject({ url: '/', headers })).body, 'hello a@acme.com')
+})
+
+t.test('the README\'s map accepts each tag on its own hostname', async t => {
+  const app = createApp(t)
+  const tags = { APP_TAG: AUD, SHOP_TAG: OTHER_AUD, STOCK_TAG: 'c'.repeat(64) }
+  const snippet = snippetWith('SHOP_TAG').replace("'acme'", `'${team.domain}'`)
+  const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor
+  await new AsyncFunction('app', 'cfAccess', ...Object.keys(tags), snippet)(app, cfAccess, ...Object.values(tags))
+  app.get('/', async () => 'in')
+  const headers = bearing(team.userToken({ email: 'a@acme.com', audience: OTHER_AUD }))
+  t.equal((await app.inject({ url: '/', headers: { ...headers, host: 'shop.example.net' } })).statusCode, 200)
+  t.equal((await app.inject({ url: '/', headers: { ...headers, host: 'app.example.com' } })).statusCode, 401)
 })
 
 t.test('the README\'s configuration is one', async t => {

@@ -5,7 +5,7 @@ import defaultExport, {
   type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity,
   type CfAccessMachineDetails, type CfAccessOptions,
   type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails,
-  type CfAccessKeyStatus
+  type CfAccessTeamStatus
 } from '../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -129,5 +129,5 @@ is<Equal<typeof app.cfAccess, CfAccess>>()
 is<Equal<ReturnType<typeof onExpiry>, () => void>>()
 is<Equal<ReturnType<typeof app.cfAccess.logoutUrl>, string>>()
 is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
-is<Equal<ReturnType<typeof app.cfAccess.status>, CfAccessKeyStatus>>()
+is<Equal<ReturnType<typeof app.cfAccess.status>, readonly CfAccessTeamStatus[]>>()
 is<Equal<Parameters<typeof app.cfAccess.guard>, [policy?: CfAccessPolicy]>>()

@@ -4,11 +4,11 @@ import { channels } from '../channels.js'
 import { TokenExpiredError, TokenMissingError } from '../errors.js'
 import type { CookieCodec } from '../util/cookie-codec.js'
 
-/** The Access application that the user logs in to. */
+/** Where users log in. */
 export interface Login {
   readonly loginUrl: string
-  /** Its AUD tag. */
-  readonly audience: string
+  /** Its AUD tag; `undefined` for a host without an Access application. */
+  readonly tagFor: (host: string) => string | undefined
   readonly cookies: CookieCodec
 }
 
@@ -27,14 +27,16 @@ const HTML_FIRST = /^\s*(?:text\/html|application\/xhtml\+xml)\s*(?:[,;]|$)/i
  * @see Cloudflare's Pages plugin for the shape of the login's address
  */
 export function sendToLogin (
-  error: Error, request: FastifyRequest, reply: FastifyReply, { loginUrl, audience, cookies }: Login
+  error: Error, request: FastifyRequest, reply: FastifyReply, { loginUrl, tagFor, cookies }: Login
 ): boolean {
   const isLoggedOut = error instanceof TokenMissingError || error instanceof TokenExpiredError
   if (!isLoggedOut || !isNavigation(request) || !HOST.test(request.hostname)) return false
-  if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === audience) return false
-  const query = new URLSearchParams({ kid: audience, redirect_url: localPath(request.originalUrl) })
+  const tag = tagFor(request.host)
+  if (tag === undefined) return false
+  if (cookies.parseCookie(request.headers.cookie ?? '')[LOOP_GUARD] === tag) return false
+  const query = new URLSearchParams({ kid: tag, redirect_url: localPath(request.originalUrl) })
   reply.header('cache-control', 'no-store')
-    .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, audience, {
+    .header('set-cookie', cookies.serializeCookie(LOOP_GUARD, tag, {
       maxAge: LOOP_GUARD_SECONDS,
       path: '/',
       httpOnly: true,

@@ -109,6 +109,8 @@ const MANGLED = /%00|%c[01]%[89ab]|%e0%[89]|%f0%8|%u[\da-f]{4}/
 const AUTHORITY = /[/\\]{2,}[^/\\]*/
 const SCHEME_ALONE = /^[a-z][a-z\d+.-]*:$/
 const AUTHORITY_TO_SLASH = /^[a-z][a-z\d+.-]*:\/\/[^/]*/
+// Counts as empty, so that an authority can follow.
+const BLANK_SEGMENT = /(?<=[/\\])[\s\p{Cc}\p{DI}]+(?=[/\\])/gu
 const SCHEME = /^[a-z][a-z\d+.-]*:(?=[/\\])/
 
 // The rest of a segment after an encoded slash or a backslash. Some readers do not take these for separators: a handler
@@ -124,7 +126,7 @@ const ENCODED_AND_KEPT_BY_SOME = firstAndAll(/%(?:25)*(?:2f|5c)[^/]*/)
  * @see RFC 3986, sections 2.1 and 4.2
  */
 function stepsFrom (form: string): readonly string[] {
-  const steps = [withoutAuthority(form), form.replace(SCHEME, '')]
+  const steps = [withoutAuthority(form), form.replace(SCHEME, ''), form.replaceAll(BLANK_SEGMENT, '')]
   if (!form.includes('%')) return steps
   const decoded = decode(form)
   steps.push(decoded)
@@ -160,8 +162,9 @@ interface Reading {
   /** The form with every segment in normal form. */
   readonly normal: string
   /**
-   * Its path, and the parent path of each segment that is not in normal form: a reader that keeps the characters
-   * which the normal form drops sees another segment there, which belongs to no prefix below that parent.
+   * Its path, and the paths to both ends of each segment that is empty or not in normal form: a reader that keeps it
+   * sees another segment there, which belongs to no prefix below its parent, and one that cuts at `;`, `?` or `#` stops
+   * there.
    */
   readonly paths: readonly Path[]
 }
@@ -180,14 +183,14 @@ class LenientReader {
     for (const segment of form.split('/')) {
       const names = this.#namesIn(segment)
       if (names === null) return null
-      if (names.length > 1 || names[0] !== segment) {
-        odd += names.length
-        if (odd > MAX_ODD) return null
-        paths.push(path)
-      }
+      const isOdd = names.length > 1 || names[0] !== segment
+      if (isOdd) odd += names.length
+      if (odd > MAX_ODD) return null
+      if (isOdd || (segment === '' && normal.length > 0)) paths.push(path)
       for (const name of names) {
         normal.push(name)
         path = path.below(name)
+        if (isOdd) paths.push(path)
       }
     }
     paths.push(path)

@@ -1,6 +1,6 @@
 /** The registrations of one Fastify server. Finds what a request must satisfy, and keeps each compiled route. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { conflicts, innermostFirst, isWithin, type Registration } from '../registration.js'
+import { conflicts, haveSameTeams, innermostFirst, isWithin, type Registration } from '../registration.js'
 import { readRouteConfig } from './route-config.js'
 import {
   compileGuardedRoute, compileRoute, fixedRequirementOf, interpret, nearestOf, registrationsOfPattern,
@@ -47,16 +47,18 @@ export class RegistrationRegistry {
     const { key, pattern } = routeOf(request)
     let route = this.#guardedRoutes.get(key)
     if (route === undefined) {
-      route = compileGuardedRoute(this.#visibleFrom(request.server), pattern)
+      const config = readRouteConfig(request.routeOptions.config)
+      route = compileGuardedRoute(this.#visibleFrom(request.server), pattern, config)
       this.#guardedRoutes.set(key, route)
     }
     return fixedRequirementOf(route, request) ?? interpret(route, request)
   }
 
   /** Whether a route's pattern is guarded. Some paths of a wildcard can be guarded and others not. */
-  guardsRoute (scope: FastifyInstance, pattern: string, config: object): boolean {
-    const { asks, optsOut } = readRouteConfig(config)
-    return asks || (!optsOut && registrationsOfPattern(this.#visibleFrom(scope), pattern).length > 0)
+  guardsRoute (scope: FastifyInstance, pattern: string, config: object): boolean | 'optional' {
+    const { asks, isOpen } = readRouteConfig(config)
+    if (isOpen) return asks && 'optional'
+    return asks || registrationsOfPattern(this.#visibleFrom(scope), pattern).length > 0
   }
 
   /**
@@ -68,14 +70,13 @@ export class RegistrationRegistry {
   }
 
   /**
-   * One of the registrations nearest to a scope, for what registrations of one team have in common.
-   * @throws {NotRegisteredError} when there is none, or when they belong to several teams
+   * One of the registrations nearest to a scope, for what registrations of the same teams have in common.
+   * @throws {NotRegisteredError} when there is none, or when they differ in their teams
    */
-  nearestOfOneTeam (scope: FastifyInstance): Registration {
+  nearestOfSameTeams (scope: FastifyInstance): Registration {
     const visible = this.#visibleFrom(scope)
     const nearest = visible.filter(other => other.scope === visible[0]?.scope)
-    const isOneTeam = nearest.every(other => other.keySet === nearest[0]?.keySet)
-    return nearestOf(isOneTeam ? nearest.slice(0, 1) : nearest)
+    return nearestOf(nearest.every(other => haveSameTeams(other, nearest[0]!)) ? nearest.slice(0, 1) : nearest)
   }
 
   #interpretOnce (route: Route, request: FastifyRequest): Requirement {

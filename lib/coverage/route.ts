@@ -1,16 +1,17 @@
 /** Compiles a route: which registrations guard it, and which must admit a request by the paths of its target. */
 import type { FastifyRequest } from 'fastify'
+import type { Checks } from '../admission.js'
 import { NotRegisteredError } from '../errors.js'
-import type { CompiledPolicy } from '../policy/policy.js'
 import { matchDepth, type Registration } from '../registration.js'
 import { possiblePaths } from './possible-paths.js'
 import { isLiteral, patternMatcher } from './prefix.js'
 import type { RouteConfig } from './route-config.js'
 
-/** What a request must satisfy: every one of these registrations, each together with the route's own policy. */
-export interface Requirement {
+/** What a request must satisfy: every one of these registrations, each together with what the route asks for. */
+export interface Requirement extends Checks {
   readonly registrations: readonly Registration[]
-  readonly policy: CompiledPolicy | null
+  /** Whether the request reaches the handler in any case, without an identity where one of them does not admit it. */
+  readonly isOptional: boolean
 }
 
 /** What is the same for all requests of a route. */
@@ -18,7 +19,11 @@ export interface Route {
   /** The requirement of every request whose target has no `;` and no `#`; `null` where each target is interpreted. */
   readonly fixed: Requirement | null
   readonly selections: readonly Selection[]
-  readonly policy: CompiledPolicy | null
+  /** Registrations that guard the one path of a literal pattern, whatever else its targets can stand for. */
+  readonly always: readonly Registration[]
+  /** Registrations that an open route takes an identity from, if there is one. */
+  readonly optional: readonly Registration[]
+  readonly checks: Checks
 }
 
 /** How to find the registrations that must admit a request. */
@@ -27,8 +32,8 @@ interface Selection {
   readonly candidates: readonly Registration[]
   /** Registrations that guard the route's pattern. They decide when no possible path belongs to a candidate. */
   readonly fallback: readonly Registration[]
-  /** Where the route opts out. It can opt out only of what guards its pattern. `null`: it does not opt out. */
-  readonly optsOut: ((path: string) => boolean) | null
+  /** Where the route is open. It can open only what guards its pattern. `null`: it is not open. */
+  readonly opens: ((path: string) => boolean) | null
 }
 
 const NONE: readonly Registration[] = []
@@ -41,17 +46,23 @@ const NONE: readonly Registration[] = []
 export function compileRoute (
   visible: readonly Registration[], pattern: string | undefined, config: RouteConfig
 ): Route {
-  const unasked = selectionOf(visible.filter(({ global }) => global), pattern, config.optsOut)
+  const unasked = selectionOf(visible.filter(({ global }) => global), pattern, config.isOpen)
+  if (!config.asks) return toRoute([unasked], pattern, config)
+  const asked = askingSelectionOf(visible, pattern)
   // A route that asks for more never gets less: the registrations that guard it anyway stay.
-  return toRoute(config.asks ? [unasked, askingSelectionOf(visible, pattern)] : [unasked], pattern, config.policy)
+  return config.isOpen
+    ? toRoute([unasked], pattern, config, unique([...unasked.fallback, ...asked.fallback]))
+    : toRoute([unasked, asked], pattern, config)
 }
 
 /**
  * The route as one of its own `guard()` hooks sees it.
  * @throws {NotRegisteredError} when no single registration is the nearest
  */
-export function compileGuardedRoute (visible: readonly Registration[], pattern: string | undefined): Route {
-  return toRoute([askingSelectionOf(visible, pattern)], pattern, null)
+export function compileGuardedRoute (
+  visible: readonly Registration[], pattern: string | undefined, { trustedOrigins }: RouteConfig
+): Route {
+  return toRoute([askingSelectionOf(visible, pattern)], pattern, { policy: null, trustedOrigins })
 }
 
 /** The registrations that guard a route's pattern. */
@@ -65,10 +76,23 @@ export function fixedRequirementOf ({ fixed }: Route, request: FastifyRequest): 
 }
 
 /** What a request for the route must satisfy, by the possible paths of its target. */
-export function interpret ({ selections, policy }: Route, request: FastifyRequest): Requirement {
+export function interpret ({ selections, always, optional, checks }: Route, request: FastifyRequest): Requirement {
   const targets = request.url === request.originalUrl ? [request.url] : [request.url, request.originalUrl]
   const paths = targets.map(possiblePaths)
-  return { registrations: unique(selections.flatMap(selection => select(selection, paths))), policy }
+  const found = selections.flatMap(selection => select(selection, paths))
+  return toRequirement(unique([...always, ...found]), optional, checks)
+}
+
+/** Where a registration must admit the request, those that were optional must admit it too, as the same identity. */
+function toRequirement (
+  required: readonly Registration[], optional: readonly Registration[], { policy, trustedOrigins }: Checks
+): Requirement {
+  return {
+    registrations: optional.length === 0 ? required : unique([...required, ...optional]),
+    isOptional: required.length === 0 && optional.length > 0,
+    policy,
+    trustedOrigins
+  }
 }
 
 /**
@@ -85,26 +109,39 @@ export function nearestOf ([first, second]: readonly Registration[]): Registrati
   return first
 }
 
-function toRoute (selections: readonly Selection[], pattern: string | undefined, policy: CompiledPolicy | null): Route {
+function toRoute (
+  selections: readonly Selection[], pattern: string | undefined, checks: Checks,
+  optional: readonly Registration[] = NONE
+): Route {
   const isOnePath = pattern !== undefined && isLiteral(pattern)
   const isFixed = isOnePath || selections.every(coversWholeScope)
-  const registrations = unique(selections.flatMap(({ optsOut, fallback }) => optsOut === null ? fallback : NONE))
-  return { fixed: isFixed ? { registrations, policy } : null, selections, policy }
+  const required = unique(selections.flatMap(fallbackOf))
+  return {
+    fixed: isFixed ? toRequirement(required, optional, checks) : null,
+    selections,
+    always: isOnePath ? required : NONE,
+    optional,
+    checks
+  }
 }
 
-/** Whether all paths belong to one registration, and the route does not opt out of it. */
-function coversWholeScope ({ candidates: [first, second], optsOut }: Selection): boolean {
-  return first === undefined || (first.prefixes === null && second === undefined && optsOut === null)
+function fallbackOf ({ opens, fallback }: Selection): readonly Registration[] {
+  return opens === null ? fallback : NONE
+}
+
+/** Whether all paths belong to one registration, and the route is not open. */
+function coversWholeScope ({ candidates: [first, second], opens }: Selection): boolean {
+  return first === undefined || (first.prefixes === null && second === undefined && opens === null)
 }
 
 function selectionOf (
-  registrations: readonly Registration[], pattern: string | undefined, optsOut: boolean
+  registrations: readonly Registration[], pattern: string | undefined, isOpen: boolean
 ): Selection {
   const candidates = withinReach(registrations)
   // A literal colon is written twice in a pattern.
   const paths = possiblePaths((pattern ?? '/').replaceAll('::', ':'))
   const fallback = paths === null ? candidates : ownersOf(paths, candidates)
-  return { candidates, fallback, optsOut: optsOut && pattern !== undefined ? patternMatcher(pattern) : null }
+  return { candidates, fallback, opens: isOpen && pattern !== undefined ? patternMatcher(pattern) : null }
 }
 
 function askingSelectionOf (visible: readonly Registration[], pattern: string | undefined): Selection {
@@ -127,20 +164,20 @@ function hasMark (target: string): boolean {
 
 /**
  * The registration of each possible path must admit the request. An ambiguous target (`null`) must be admitted by every
- * candidate, whatever the route opts out of.
+ * candidate, also of an open route.
  */
 function select (
-  { candidates, fallback, optsOut }: Selection, targets: ReadonlyArray<ReadonlySet<string> | null>
+  { candidates, fallback, opens }: Selection, targets: ReadonlyArray<ReadonlySet<string> | null>
 ): readonly Registration[] {
   const found = targets.flatMap(paths => {
     if (paths === null) return candidates
     return [...paths].flatMap(path => {
       const owner = registrationFor(path, candidates)
-      const isOpen = owner === undefined || (optsOut !== null && optsOut(path) && fallback.includes(owner))
+      const isOpen = owner === undefined || (opens !== null && opens(path) && fallback.includes(owner))
       return isOpen ? NONE : owner
     })
   })
-  return found.length > 0 || optsOut !== null ? found : fallback
+  return found.length > 0 || opens !== null ? found : fallback
 }
 
 function ownersOf (paths: ReadonlySet<string>, candidates: readonly Registration[]): readonly Registration[] {

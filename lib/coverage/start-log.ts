@@ -1,20 +1,32 @@
 /** What a registration logs at start: what it guards, or why it probably guards nothing. */
 import type { FastifyInstance } from 'fastify'
+import { isLoopback } from '../access/team.js'
 import type { Registration } from '../registration.js'
+import type { Audience } from '../token/audience.js'
 import type { Prefix } from './prefix.js'
 
 /**
  * Logs at `info` what is guarded; warns when no route can be guarded, and when middleware runs before the guard.
  * Call it at registration.
  */
-export function announceAtStart (registration: Registration, audience: readonly string[]): void {
-  const { scope, global, team } = registration
+export function announceAtStart (registration: Registration): void {
+  const { scope, global, teams, audience } = registration
   if (scope.hasDecorator('use')) scope.log.warn(MIDDLEWARE)
   if (global) warnIfUnused(registration)
   scope.addHook('onReady', async () => {
-    const facts = { guards: guardedBy(registration), team: team.issuer, audience }
+    const issuers = teams.map(({ team }) => team.issuer)
+    const facts = { guards: guardedBy(registration), teams: issuers, audience: audience.tags }
     scope.log.info(facts, 'Cloudflare Access guard registered')
+    if (teams.some(({ team }) => !isLoopback(team))) warnOfOddTags(audience, scope)
+    if (Array.isArray(audience.tags) && audience.tags.length > 1) scope.log.info(EVERY_HOSTNAME)
   })
+}
+
+/** A real tag has 64 hex digits. What is pasted by mistake is the ID of the application, a UUID. */
+function warnOfOddTags ({ tags }: Audience, { log }: FastifyInstance): void {
+  for (const tag of Object.values(tags).flat()) {
+    if (!/^[0-9a-f]{64}$/i.test(tag)) log.warn({ tag }, ODD_TAG)
+  }
 }
 
 /** Warns only when it is certain: hooks do not see routes declared before them. */
@@ -30,6 +42,12 @@ function warnIfUnused (registration: Registration): void {
     scope.log.warn(`Cloudflare Access guards ${guards}, but no route is there. ${reasonFor(registration)}`)
   })
 }
+
+const EVERY_HOSTNAME = 'Each of the AUD tags in "audience" is accepted on every hostname. ' +
+  'To accept each on its own hostname, write audience: { hostname: tag }.'
+
+const ODD_TAG = 'This does not look like an AUD tag, which has 64 hex digits. It is in the Zero Trust dashboard: ' +
+  'Access controls, Applications, your application, Basic information.'
 
 const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs ' +
   'before it, for requests that are not authenticated. Register fastify-cf-access first ' +

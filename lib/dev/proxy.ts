@@ -29,7 +29,7 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
     upstream: to,
     httpMethods: scope.supportedMethods,
     websocket: true,
-    wsClientOptions: { rewriteRequestHeaders: (_headers: unknown, request: FastifyRequest) => webSocketHeaders(request) },
+    wsClientOptions: WEB_SOCKET_OPTIONS,
     internalRewriteLocationHeader: false,
     retryMethods: [],
     destroyAgent: true,
@@ -41,6 +41,11 @@ export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to:
       onError: (reply, { error }) => { sendUnreachable(reply as FastifyReply, to, error) }
     }
   })
+}
+
+// An option of @fastify/http-proxy that its types do not have.
+const WEB_SOCKET_OPTIONS: object = {
+  rewriteRequestHeaders: (_headers: unknown, request: FastifyRequest) => webSocketHeaders(request)
 }
 
 /** Your app gets the host that the browser asked for. */

@@ -18,6 +18,12 @@ interface CommonDetails {
   readonly country: string | undefined
   /** The result of each device posture check, by its ID, as Access sends it. */
   readonly devicePosture: Readonly<Record<string, unknown>> | undefined
+  /** The IP address of the login as Access saw it. */
+  readonly ip: string | undefined
+  /** Whether the device runs the Cloudflare One client (WARP). */
+  readonly isWarp: boolean | undefined
+  /** Whether the device's traffic goes through the organization's Gateway. */
+  readonly isGateway: boolean | undefined
   /** The whole answer, unchanged. */
   readonly answer: Readonly<Record<string, unknown>>
 }
@@ -45,6 +51,10 @@ export interface CfAccessUserDetails extends CommonDetails {
   } | undefined
   /** How the user proved who they are, such as `mfa` (RFC 8176). */
   readonly authMethods: readonly string[] | undefined
+  /** What a SAML identity provider sent. */
+  readonly samlAttributes: Readonly<Record<string, unknown>> | undefined
+  /** The claims that an OIDC identity provider sent, as far as Access is configured to keep them. */
+  readonly oidcFields: Readonly<Record<string, unknown>> | undefined
 }
 
 /** What Access knows of a service or a certificate. Malformed members are handled as for a user. */
@@ -110,7 +120,9 @@ function userReaders (answer: Json): Readers<CfAccessUserDetails> {
     userId: () => readText(answer, 'user_uuid'),
     groups: () => readList(answer, 'groups')?.map(readGroup),
     identityProvider: () => readProvider(readObject(answer, 'idp')),
-    authMethods: () => readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr'))
+    authMethods: () => readList(answer, 'amr')?.map(method => typeof method === 'string' ? method : wrong('amr')),
+    samlAttributes: () => readObject(answer, 'saml_attributes'),
+    oidcFields: () => readObject(answer, 'oidc_fields')
   }
 }
 
@@ -126,6 +138,9 @@ function commonReaders (answer: Json): Readers<CommonDetails> {
   return {
     country: () => readText(readObject(answer, 'geo') ?? {}, 'country'),
     devicePosture: () => readObject(answer, 'devicePosture'),
+    ip: () => readText(answer, 'ip'),
+    isWarp: () => readBoolean(answer, 'is_warp'),
+    isGateway: () => readBoolean(answer, 'is_gateway'),
     answer: () => answer
   }
 }
@@ -168,6 +183,11 @@ function readText (owner: Json, name: string): string | undefined {
   const value = owner[name] ?? ''
   if (typeof value !== 'string') return wrong(name)
   return value === '' ? undefined : value
+}
+
+function readBoolean (owner: Json, name: string): boolean | undefined {
+  const value = owner[name] ?? undefined
+  return value === undefined || typeof value === 'boolean' ? value : wrong(name)
 }
 
 function readList (owner: Json, name: string): readonly unknown[] | undefined {

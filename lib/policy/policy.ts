@@ -1,13 +1,12 @@
 /** Compiles a policy into a function that returns the rule that denies an identity (403), or `null` to allow it. */
-import type { FastifyRequest } from 'fastify'
 import { IdentityUnavailableError, PolicyFailedError, TokenInvalidError } from '../errors.js'
 import type { CfAccessDetails } from '../identity/details.js'
 import type { CfAccessIdentity } from '../identity/identity.js'
 import { attempt, type MaybePromise } from '../util/maybe-promise.js'
+import { isObject } from '../util/is-object.js'
 import { readMembers } from '../util/option-readers.js'
-import {
-  NEEDS_DETAILS, compileSelectors, type AtLeastOne, type CfAccessSelectors, type CompiledSelector
-} from './selectors.js'
+import { NEEDS_DETAILS, type CompiledSelector } from './matcher.js'
+import { compileSelectors, type AtLeastOne, type CfAccessSelectors } from './selectors.js'
 
 /**
  * Who is allowed, by one or more of these rules. Without `include` every verified identity is.
@@ -26,13 +25,14 @@ export type CfAccessRules = AtLeastOne<{
  * Allows by returning `true` or a promise of `true`; any other value denies. An error that it throws ends the request
  * with 500, except a failure of `details()`, which keeps its own status.
  */
-export type CfAccessPredicate = (identity: CfAccessIdentity, request: FastifyRequest) => boolean | Promise<boolean>
+export type CfAccessPredicateFor<Request> =
+  (identity: CfAccessIdentity, request: Request) => boolean | Promise<boolean>
 
-/** The policy of a registration, a route or `guard()`: rules, or a function. */
-export type CfAccessPolicy = CfAccessRules | CfAccessPredicate
+/** Rules, a function, or a policy that `policy()` has compiled. */
+export type CfAccessPolicyFor<Request> = CfAccessRules | CfAccessPredicateFor<Request> | CfAccessCompiledPolicy<Request>
 
 /** Returns the rule that denies, or `null` to allow. */
-export type CompiledPolicy = (identity: CfAccessIdentity, request: FastifyRequest) => MaybePromise<string | null>
+export type CompiledPolicy = (identity: CfAccessIdentity, request: unknown) => MaybePromise<string | null>
 
 /** The rule that denies, `null` when none does, or `NEEDS_DETAILS` when that depends on the details. */
 type Verdict = string | null | typeof NEEDS_DETAILS
@@ -44,13 +44,42 @@ const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) =>
   exclude: excludeAny
 }
 
+/** A policy that is compiled once, for use wherever a policy is taken, and in handlers. */
+export class CfAccessCompiledPolicy<Request = unknown> {
+  readonly #evaluate: CompiledPolicy
+
+  /** @throws {OptionsInvalidError} for anything that is not a policy */
+  constructor (policy: CfAccessPolicyFor<Request>) {
+    this.#evaluate = compilePolicy(policy, 'policy(rules)')
+    Object.freeze(this)
+  }
+
+  /**
+   * Whether the policy allows an identity. Await it: a promise is never false.
+   * @param identity `null` is never allowed
+   * @param request for a function, which gets it; rules do not need it
+   * @throws {IdentityUnavailableError | TokenInvalidError} as a rejection, when a rule needs `details()` and they fail
+   * @throws {PolicyFailedError} as a rejection, when a function throws
+   */
+  async allows (identity: CfAccessIdentity | null, request?: Request): Promise<boolean> {
+    return identity !== null && await this.#evaluate(identity, request) === null
+  }
+
+  /** What `policy()` has compiled; `undefined` for any other value. */
+  static evaluatorOf (value: unknown): CompiledPolicy | undefined {
+    return isObject(value) && #evaluate in value ? (value as unknown as CfAccessCompiledPolicy).#evaluate : undefined
+  }
+}
+
 /**
  * Compiles a policy.
  * @param name where the policy was written, for the error
  * @throws {OptionsInvalidError} for anything that is not a policy: no other value means "allow all".
  */
 export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
-  if (typeof policy === 'function') return compilePredicate(policy as CfAccessPredicate)
+  if (typeof policy === 'function') return compilePredicate(policy as CfAccessPredicateFor<unknown>)
+  const compiled = CfAccessCompiledPolicy.evaluatorOf(policy)
+  if (compiled !== undefined) return compiled
   const given = readMembers(policy, name, Object.keys(RULES), 'a policy { include, require, exclude } or a function')
   const rules = Object.keys(RULES).filter(rule => given.has(rule))
     .map(rule => RULES[rule]!(compileSelectors(given.get(rule), `${name}.${rule}`)))
@@ -113,7 +142,7 @@ function denyUnless (selectors: readonly CompiledSelector[], rule: string, wante
   }
 }
 
-function compilePredicate (predicate: CfAccessPredicate): CompiledPolicy {
+function compilePredicate (predicate: CfAccessPredicateFor<unknown>): CompiledPolicy {
   const read = (allowed: unknown): string | null => allowed === true ? null : 'predicate'
   return (identity, request) => attempt<unknown, string | null>(() => {
     const allowed: unknown = predicate(identity, request)

@@ -1,11 +1,13 @@
 /** The selectors of policies, in Cloudflare's words. */
-import { OptionsInvalidError } from '../errors.js'
-import type { CfAccessDetails, CfAccessGroup, CfAccessUserDetails } from '../identity/details.js'
-import type { CfAccessIdentity } from '../identity/identity.js'
-import { isObject } from '../util/is-object.js'
-import { describe } from '../util/option-errors.js'
+import { readTeam } from '../access/team.js'
 import { readMembers } from '../util/option-readers.js'
-import { skeletonOf, TextSet } from './comparable.js'
+import type { TextSet } from './comparable.js'
+import { DETAILS_SELECTORS } from './details-selectors.js'
+import { compileGroups } from './group-selector.js'
+import {
+  EMAIL, readList, rejectValue, textSelector, type CompiledSelector, type Matcher, type Selector
+} from './matcher.js'
+import { compileAttributes, compileClaims } from './value-selectors.js'
 
 type OneOrMore<Value> = Value | readonly Value[]
 
@@ -62,38 +64,35 @@ export type CfAccessSelectors = AtLeastOne<{
   /** How users authenticated, such as `mfa` (RFC 8176). Calls `details()`. */
   readonly authMethod: OneOrMore<string>
   /**
+   * Device posture checks that the device has passed, each by its name or ID. A check that Access does not tell of, and
+   * checks of one name with different results, have no certain answer. Calls `details()`.
+   */
+  readonly devicePosture: OneOrMore<string>
+  /** Whether the device runs the Cloudflare One client (WARP). Calls `details()`. */
+  readonly warp: true
+  /** Whether the device's traffic goes through the organization's Gateway. Calls `details()`. */
+  readonly gateway: true
+  /**
+   * The address that the user logged in from, as an IP address or a range, such as `192.0.2.0/24`. Not the address of
+   * this request: that is what `request.ip` says. Calls `details()`.
+   */
+  readonly ip: OneOrMore<string>
+  /** The team that issued the token, where a registration trusts several. */
+  readonly team: OneOrMore<string>
+  /**
    * Claims of the token, each by its name and its accepted values, compared strictly. A dot goes one level down:
    * `{ 'custom.department': ['finance', 'legal'] }`. A list in the token matches if any of its members matches.
    * `null`, objects, and lists that contain `null`, objects or lists match nothing, and `exclude` denies them. It also
    * denies a value that is only written differently (`Finance`, `"7"` for `7`).
    */
   readonly claim: Readonly<Record<string, OneOrMore<string | number | boolean>>>
+  /**
+   * SAML attributes and OIDC claims that the identity provider sent, as `claim` compares them. Unlike `custom` claims,
+   * Access does not leave them out of a large token. Calls `details()`.
+   */
+  readonly attribute: Readonly<Record<string, OneOrMore<string | number | boolean>>>
 }>
 
-/** The answer of a selector that needs the identity's details. */
-export const NEEDS_DETAILS = Symbol('ask')
-
-/** `undefined`: no certain answer for this identity. */
-export type Match = boolean | undefined | typeof NEEDS_DETAILS
-
-export interface CompiledSelector {
-  /** Its name in the log. */
-  readonly name: string
-  /** @param details `null` before they are fetched */
-  readonly match: (identity: CfAccessIdentity, details: CfAccessDetails | null) => Match
-}
-
-type Matcher = CompiledSelector['match']
-
-interface Selector {
-  readonly takes: string
-  /** `null` for a value that is invalid for the selector. */
-  readonly compile: (value: unknown) => Matcher | null
-}
-
-// No value is a pattern, so a `*` is a mistake: as text it would match nothing, and an `exclude` would deny nothing.
-const TEXT = /^[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
-const EMAIL = /^[^\s@*]+@[^\s@*]+$/
 // A wildcard certificate has it in front (RFC 6125, section 6.4.3).
 const COMMON_NAME = /^(?:\*\.)?[^\p{Cc}*]*[^\s\p{Cc}*][^\p{Cc}*]*$/u
 
@@ -133,169 +132,38 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
         ? values.has(identity.country)
         : undefined)
   },
-  identityProvider: {
-    takes: 'an identity provider\'s ID or kind, or a list of them, and no patterns',
-    compile: textSelector(TEXT,
-      askingUsers(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
+  team: {
+    takes: 'a team name ("acme") or its domain, or a list of them',
+    compile: compileTeams
   },
-  authMethod: {
-    takes: 'an authentication method such as "mfa", or a list of them, and no patterns',
-    compile: textSelector(TEXT, askingUsers(({ authMethods }, values) => authMethods && anyOf(authMethods, values)))
-  }
+  ...DETAILS_SELECTORS
 }
+
+/** Selectors that take an object: a name, and the values that are accepted there. */
+const VALUE_SELECTORS = { claim: compileClaims, attribute: compileAttributes }
 
 /**
  * @param name where the selectors were written, for the error
  * @throws {OptionsInvalidError} for anything that is not a selector
  */
 export function compileSelectors (selectors: unknown, name: string): CompiledSelector[] {
-  const members = readMembers(selectors, name, [...Object.keys(SELECTORS), 'claim'],
-    'selectors such as { email: "a@acme.com" }')
-  return [...members].flatMap(([selector, value]) => selector === 'claim'
-    ? compileClaims(value, `${name}.claim`)
-    : [{ name: selector, match: compileSelector(SELECTORS[selector]!, value, `${name}.${selector}`) }])
+  const known = [...Object.keys(SELECTORS), ...Object.keys(VALUE_SELECTORS)]
+  const members = readMembers(selectors, name, known, 'selectors such as { email: "a@acme.com" }')
+  return [...members].flatMap(([selector, value]) => {
+    const path = `${name}.${selector}`
+    if (selector === 'claim' || selector === 'attribute') return VALUE_SELECTORS[selector](value, path)
+    return [{ name: selector, match: compileSelector(SELECTORS[selector]!, value, path) }]
+  })
 }
 
 function compileSelector ({ takes, compile }: Selector, value: unknown, name: string): Matcher {
   return compile(value) ?? rejectValue(name, value, takes)
 }
 
-function rejectValue (name: string, value: unknown, takes: string): never {
-  throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
-}
-
-/** @param any the question that `true` stands for, where it is valid */
-function textSelector (
-  form: RegExp, match: (identity: CfAccessIdentity, values: TextSet, details: CfAccessDetails |
-    null) => Match, any: Matcher | null = null
-): Selector['compile'] {
-  return value => {
-    if (value === true) return any
-    const texts = readList(value, item => isText(item, form) ? item : null)
-    if (texts === null) return null
-    const values = new TextSet(texts)
-    return (identity, details) => match(identity, values, details)
-  }
-}
-
-/** Reads one value or a list of values; `null` if one is invalid or the list is empty. */
-function readList<Item> (value: unknown, read: (item: unknown) => Item | null): Item[] | null {
-  const items = (Array.isArray(value) ? [...value] : [value]).map(read)
-  return items.length > 0 && items.every(item => item !== null) ? items : null
-}
-
-function isText (value: unknown, form: RegExp): value is string {
-  return typeof value === 'string' && form.test(value)
-}
-
-/** Each claim is a selector, so that `require` means all of them and `include` any of them. */
-function compileClaims (claims: unknown, name: string): CompiledSelector[] {
-  return [...readMembers(claims, name, null, 'claims and their values such as { "custom.department": "finance" }')].map(
-    ([path, value]) => {
-      const values = readList(value, item => isScalar(item) ? item : null) ??
-      rejectValue(`${name}["${path}"]`, value, 'text, a number, true, false or a list of them')
-      const skeletons = new Set(values.map(item => skeletonOf(String(item))))
-      warnOfGroups(path)
-      return { name: `claim.${path}`, match: ({ claims }) => matchClaim(claimAt(claims, path), values, skeletons) }
-    })
-}
-
-function warnOfGroups (path: string): void {
-  if (!/^custom\.groups(?:\.|$)/.test(path)) return
-  process.emitWarning(
-    'Access leaves custom.groups out of a large token, so a missing claim does not mean that a user is in no group; ' +
-    'use the selector "group".',
-    { type: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM' })
-}
-
-/** A list with anything other than scalars has no certain answer, not even for its scalars. */
-function matchClaim (claim: unknown, values: readonly Scalar[], skeletons: ReadonlySet<string>): boolean | undefined {
-  const members: readonly unknown[] = Array.isArray(claim) ? claim : [claim]
-  if (!members.every(isScalar)) return undefined
-  if (members.some(member => values.includes(member))) return true
-  return members.some(member => skeletons.has(skeletonOf(String(member)))) ? undefined : false
-}
-
-/** Own members only. A whole name has precedence over a path, since names such as URLs contain dots. */
-function claimAt (owner: unknown, path: string): unknown {
-  if (!isObject(owner)) return undefined
-  if (Object.hasOwn(owner, path)) return owner[path]
-  const dot = path.indexOf('.')
-  const name = path.slice(0, dot)
-  return dot > 0 && Object.hasOwn(owner, name) ? claimAt(owner[name], path.slice(dot + 1)) : undefined
-}
-
-type Scalar = string | number | boolean
-
-function isScalar (value: unknown): value is Scalar {
-  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
-}
-
-/** A selector that only Access can answer, and only for users. */
-function askingUsers<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
-  return (identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match => {
-    if (identity.kind !== 'user') return false
-    return details === null ? NEEDS_DETAILS : match(details as CfAccessUserDetails, values)
-  }
-}
-
-const GROUP_MEMBERS = ['id', 'name', 'email'] as const
-type GroupMember = typeof GROUP_MEMBERS[number]
-
-/** What a rule compares with each member of a group. */
-type GroupValues = Readonly<Record<GroupMember, TextSet>>
-
-interface GroupValue {
-  readonly text: string
-  readonly members: readonly GroupMember[]
-  /** Whether the rule names the member that it means. */
-  readonly isExplicit: boolean
-}
-
-// A UUID, or the opaque ID of a provider such as Okta: 20 or more letters and digits of both kinds.
-const GROUP_ID = /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=.*[0-9])(?=.*[a-z])[0-9a-z]{20,})$/i
-
-function compileGroups (value: unknown): Matcher | null {
-  const groups = readList(value, readGroup)
-  if (groups === null) return null
-  // A user who can name a group must not get into another group, or out of an exclusion, by naming it like that one's
-  // ID.
-  const similar = groups.filter(({ isExplicit }) => !isExplicit).map(({ text }) => text)
-  const among = (member: GroupMember): TextSet =>
-    new TextSet(groups.filter(({ members }) => members.includes(member)).map(({ text }) => text), similar)
-  const values: GroupValues = { id: among('id'), name: among('name'), email: among('email') }
-  const match =
-    askingUsers(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
-  return (identity, details) => match(identity, values, details)
-}
-
-function readGroup (value: unknown): GroupValue | null {
-  if (typeof value === 'string') {
-    return isText(value, TEXT) ? { text: value, members: membersOf(value), isExplicit: false } : null
-  }
-  if (!isObject(value)) return null
-  const [[name, text] = [], ...others] = Object.entries(value)
-  const member = GROUP_MEMBERS.find(known => known === name)
-  if (member === undefined || others.length > 0 || !isText(text, member === 'email' ? EMAIL : TEXT)) return null
-  return { text, members: [member], isExplicit: true }
-}
-
-function membersOf (text: string): readonly GroupMember[] {
-  if (text.includes('@')) return ['email']
-  return GROUP_ID.test(text) ? ['id'] : ['id', 'name']
-}
-
-function matchGroup (group: CfAccessGroup, values: GroupValues): boolean | undefined {
-  return matchAny(GROUP_MEMBERS.map(member => group[member] !== undefined && values[member].has(group[member])))
-}
-
-function anyOf (texts: ReadonlyArray<string | undefined>, values: TextSet): boolean | undefined {
-  return matchAny(texts.map(text => text !== undefined && values.has(text)))
-}
-
-function matchAny (matches: ReadonlyArray<boolean | undefined>): boolean | undefined {
-  if (matches.includes(true)) return true
-  return matches.includes(undefined) ? undefined : false
+/** The team that issued the token, where a registration trusts several. */
+function compileTeams (value: unknown): Matcher | null {
+  const teams = readList(value, item => typeof item === 'string' ? readTeam(item) : null)
+  return teams && (({ claims }) => teams.some(({ issuer }) => issuer === claims.iss))
 }
 
 /** The domain of an address with a second "@", also one of Unicode's other forms, is not reliable. */

@@ -93,11 +93,14 @@ export interface AccessTeamOptions {
   readonly port?: number
 }
 
-/** Starts a team with two new RSA keys, as a real team has. */
+/** Starts a team with two new RSA keys, as a real team has. A team that is not closed keeps no process alive. */
 export async function createAccessTeam ({ port = 0 }: AccessTeamOptions = {}): Promise<AccessTeam> {
   const keys = await SigningKeys.create()
   const server = createServer()
-  server.listen(port, '127.0.0.1')
+  // Node.js closes an idle connection after 5 s, perhaps just when the client uses it again.
+  server.keepAliveTimeout = 0
+  server.on('connection', socket => socket.unref())
+  server.unref().listen(port, '127.0.0.1')
   await once(server, 'listening')
   return new AccessTeam(server, keys)
 }

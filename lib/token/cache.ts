@@ -1,5 +1,6 @@
 /** The cache of verified tokens: each token is verified once, until it expires or the keys change. */
 import type { CfAccessIdentity } from '../identity/identity.js'
+import type { KeySet } from '../keys/key-set.js'
 import { TokenMap } from '../util/token-map.js'
 
 /** A cache entry. */
@@ -7,7 +8,8 @@ export interface CachedToken {
   readonly identity: CfAccessIdentity
   /** Milliseconds since the Unix epoch. */
   readonly expiresAt: number
-  /** The version of the keys that verified it. */
+  /** The keys that verified it, and their version then. */
+  readonly keySet: KeySet
   readonly keysVersion: number
   /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
   confirmedAt: number
@@ -26,17 +28,17 @@ export class TokenCache {
   }
 
   /** The entry of a token. Once it expires or the keys change it is evicted, even if the clock is set back later. */
-  get (token: string, now: number, keysVersion: number): CachedToken | undefined {
+  get (token: string, now: number): CachedToken | undefined {
     const entry = this.#entries.get(token)
-    if (entry === undefined || (now < entry.expiresAt && entry.keysVersion === keysVersion)) return entry
+    if (entry === undefined || (now < entry.expiresAt && entry.keysVersion === entry.keySet.version)) return entry
     this.delete(token)
     return undefined
   }
 
   /** @param token a flat string: a slice of a header would keep the whole header in memory */
-  set (token: string, identity: CfAccessIdentity, expiresAt: number, keysVersion: number): void {
+  set (token: string, identity: CfAccessIdentity, expiresAt: number, keySet: KeySet): void {
     if (token.length > MAX_TOKEN_LENGTH) return
-    this.#entries.set(token, { identity, expiresAt, keysVersion, confirmedAt: -Infinity })
+    this.#entries.set(token, { identity, expiresAt, keySet, keysVersion: keySet.version, confirmedAt: -Infinity })
   }
 
   /** Notes when Access last confirmed a token, for as long as the token is cached. */

@@ -1,10 +1,9 @@
 /** Validates the claims of an application token. */
 import { TokenExpiredError, TokenInvalidError } from '../errors.js'
+import { matchesAudience, type AcceptedTags } from './audience.js'
 
-/** What the claims must match. */
+/** What the times of a token must match. */
 export interface ClaimRules {
-  readonly issuer: string
-  readonly audience: readonly string[]
   /** Seconds. */
   readonly clockTolerance: number
   /** Seconds since `iat`; `Infinity` for no limit. */
@@ -17,29 +16,24 @@ type Claims = Readonly<Record<string, unknown>>
 type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf?: number }
 
 /**
- * Validates a payload against every rule. A team's key signs more than application tokens: `meta` and `match` tokens
- * carry the same AUD tag, and anyone can fetch one. So each claim must be present and right; an absent claim never
- * counts as right.
+ * Validates the claims of a payload, except `iss`, which selects the team. A team's key signs more than application
+ * tokens: `meta` and `match` tokens carry the same AUD tag, and anyone can fetch one. So each claim must be present and
+ * right; an absent claim never counts as right.
  *
+ * @param accepted the AUD tags that the request needs
  * @param now milliseconds since the Unix epoch
  * @returns when the token expires, in milliseconds since the Unix epoch, tolerance included
  * @throws {TokenInvalidError | TokenExpiredError}
  * @see RFC 7519, section 4.1, and RFC 8725, section 3
  */
-export function checkClaims (claims: Claims, rules: ClaimRules, now: number): number {
-  if (claims['iss'] !== rules.issuer) throw new TokenInvalidError('issuer')
-  if (!matchesAudience(claims['aud'], rules.audience)) throw new TokenInvalidError('audience')
+export function checkClaims (claims: Claims, accepted: AcceptedTags, rules: ClaimRules, now: number): number {
+  if (!matchesAudience(claims['aud'], accepted)) throw new TokenInvalidError('audience')
   if (claims['type'] !== 'app') throw new TokenInvalidError('type')
   if (typeof claims['sub'] !== 'string') throw new TokenInvalidError('identity')
   if (!hasTimes(claims) || !isActive(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
   const end = expiryOf(claims, rules)
   if (now >= end) throw new TokenExpiredError(claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age')
   return end
-}
-
-function matchesAudience (aud: unknown, audience: readonly string[]): boolean {
-  if (typeof aud === 'string') return audience.includes(aud)
-  return Array.isArray(aud) && aud.every(tag => typeof tag === 'string') && aud.some(tag => audience.includes(tag))
 }
 
 /** Safe integers only: JSON can contain times that never pass, such as `1e999`. Access offers sessions of no length. */

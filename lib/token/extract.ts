@@ -1,7 +1,7 @@
 /** Extracts the tokens of a request: the header's, else each cookie's. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
-import type { CookieCodec, ParseCookie } from '../util/cookie-codec.js'
+import type { ParseCookie } from '../util/cookie-codec.js'
 
 /** The tokens of a request, in the order in which they are tried. */
 export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
@@ -21,7 +21,7 @@ export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
 }
 
 /** Reads the header, else the cookies. */
-export function headerOrCookies ({ parseCookie }: CookieCodec): ReadTokens {
+export function headerOrCookies (parseCookie: ParseCookie): ReadTokens {
   return headers => {
     const fromHeader = readHeader(headers)
     if (fromHeader !== NONE || headers.cookie === undefined) return fromHeader

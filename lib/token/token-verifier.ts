@@ -1,5 +1,6 @@
 /** Token to identity: from the cache, or by verifying its signature with the team's keys. */
 import { verify as verifySignature } from 'node:crypto'
+import type { Team } from '../access/team.js'
 import { channels } from '../channels.js'
 import { TokenInvalidError } from '../errors.js'
 import type { CfAccessClaims } from '../identity/claims.js'
@@ -10,6 +11,7 @@ import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
 import { andThen, type MaybePromise } from '../util/maybe-promise.js'
+import { matchesAudience, type AcceptedTags } from './audience.js'
 import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
 import { JwsParser, type UnverifiedJws } from './jws.js'
@@ -23,19 +25,25 @@ export interface VerifierSettings extends ClaimRules {
   readonly recheck: number
 }
 
+/** A team whose tokens are accepted, with the clients of its endpoints. */
+export interface TrustedTeam {
+  readonly team: Team
+  readonly keySet: KeySet
+  readonly getIdentity: GetIdentityClient
+}
+
 /** Verifies tokens by the rules of one registration. Its cache is never used by another one. */
 export class Verifier implements DetailsSource {
   readonly #rules: ClaimRules
-  readonly #keySet: KeySet
-  readonly #endpoint: GetIdentityClient
+  /** By issuer. */
+  readonly #teams: ReadonlyMap<unknown, TrustedTeam>
   readonly #recheck: number
   readonly #parser = new JwsParser()
   readonly #cache: TokenCache | null
 
-  constructor (settings: VerifierSettings, keySet: KeySet, endpoint: GetIdentityClient) {
+  constructor (settings: VerifierSettings, teams: readonly TrustedTeam[]) {
     this.#rules = settings
-    this.#keySet = keySet
-    this.#endpoint = endpoint
+    this.#teams = new Map(teams.map(trusted => [trusted.team.issuer, trusted]))
     this.#recheck = settings.recheck
     this.#cache = settings.cacheMax > 0 ? new TokenCache(settings.cacheMax) : null
   }
@@ -43,14 +51,17 @@ export class Verifier implements DetailsSource {
   /**
    * The identity of a token: synchronously when its key is at hand and Access does not have to be asked, else a
    * promise.
+   * @param accepted the AUD tags that the request needs; checked for a cached token too
    * @throws {TokenInvalidError | TokenExpiredError}
    * @throws {KeysUnavailableError | IdentityUnavailableError}
    */
-  verify (token: string): MaybePromise<CfAccessIdentity> {
+  verify (token: string, accepted: AcceptedTags): MaybePromise<CfAccessIdentity> {
     if (typeof token !== 'string') throw new TokenInvalidError('malformed')
     const now = Date.now()
     const cached = this.#lookUp(token, now)
-    return channels.verify.hasSubscribers ? this.#report(token, cached, now) : this.#answer(token, cached, now)
+    return channels.verify.hasSubscribers
+      ? this.#report(token, accepted, cached, now)
+      : this.#answer(token, accepted, cached, now)
   }
 
   async details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails> {
@@ -62,41 +73,58 @@ export class Verifier implements DetailsSource {
     return isMadeBy(this, value)
   }
 
-  #report (token: string, cached: CachedToken | undefined, now: number): MaybePromise<CfAccessIdentity> {
-    return observed(cached !== undefined && this.#isConfirmed(cached, now), () => this.#answer(token, cached, now))
+  #report (
+    token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
+  ): MaybePromise<CfAccessIdentity> {
+    const isCached = cached !== undefined && this.#isConfirmed(cached, now)
+    return observed(isCached, () => this.#answer(token, accepted, cached, now))
   }
 
-  #answer (token: string, cached: CachedToken | undefined, now: number): MaybePromise<CfAccessIdentity> {
-    if (cached === undefined) return this.#confirm(this.#verify(token, now), token)
+  #answer (
+    token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
+  ): MaybePromise<CfAccessIdentity> {
+    if (cached === undefined) return this.#confirm(this.#verify(token, accepted, now), token)
+    if (!matchesAudience(cached.identity.claims.aud, accepted)) throw new TokenInvalidError('audience')
     return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
   }
 
   #lookUp (token: string, now: number): CachedToken | undefined {
-    this.#keySet.refreshIfStale(now)
-    if (!this.#keySet.isUsable(now)) return undefined
-    return this.#cache?.get(token, now, this.#keySet.version)
+    const cached = this.#cache?.get(token, now)
+    if (cached === undefined) return undefined
+    cached.keySet.refreshIfStale(now)
+    return cached.keySet.isUsable(now) ? cached : undefined
   }
 
   /** Everything that the text can decide is decided before the signature is checked, and before keys are fetched. */
-  #verify (token: string, now: number): MaybePromise<CfAccessIdentity> {
+  #verify (token: string, accepted: AcceptedTags, now: number): MaybePromise<CfAccessIdentity> {
     const jws = this.#parser.parse(token)
-    checkClaims(jws.payload, this.#rules, now)
-    return andThen(this.#keySet.prepare(jws.kid), () => this.#verifyNow(token, jws))
+    const { keySet } = this.#trustedTeam(jws.payload['iss'])
+    checkClaims(jws.payload, accepted, this.#rules, now)
+    return andThen(keySet.prepare(jws.kid), () => this.#verifyNow(token, accepted, jws, keySet))
   }
 
-  #verifyNow (token: string, { kid, payload, signed, signature }: UnverifiedJws): CfAccessIdentity {
+  /** Compared as text with the configured issuers: an issuer never says where its keys are. */
+  #trustedTeam (issuer: unknown): TrustedTeam {
+    const trusted = this.#teams.get(issuer)
+    if (trusted === undefined) throw new TokenInvalidError('issuer')
+    return trusted
+  }
+
+  #verifyNow (
+    token: string, accepted: AcceptedTags, { kid, payload, signed, signature }: UnverifiedJws, keySet: KeySet
+  ): CfAccessIdentity {
     const now = Date.now()
     // Of requests that waited for the keys with the same token, the first has verified it.
     const cached = this.#lookUp(token, now)
     if (cached !== undefined) return cached.identity
-    if (!verifySignature('RSA-SHA256', Buffer.from(signed, 'latin1'), this.#keySet.getKey(kid), signature)) {
+    if (!verifySignature('RSA-SHA256', Buffer.from(signed, 'latin1'), keySet.getKey(kid), signature)) {
       throw new TokenInvalidError('signature')
     }
     // Once more: the token can expire while it waits for keys.
-    const expiresAt = checkClaims(payload, this.#rules, now)
+    const expiresAt = checkClaims(payload, accepted, this.#rules, now)
     const own = this.#cache === null ? token : flatCopy(token)
     const identity = identify(payload as CfAccessClaims, own, this)
-    this.#cache?.set(own, identity, expiresAt, this.#keySet.version)
+    this.#cache?.set(own, identity, expiresAt, keySet)
     return identity
   }
 
@@ -116,7 +144,8 @@ export class Verifier implements DetailsSource {
   /** Asks Access about a token, and keeps the answer with the cached token: a confirmation, or its eviction. */
   async #ask (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
     try {
-      const { at, details } = await this.#endpoint.ask(identity, token, expiryOf(identity.claims, this.#rules), maxAge)
+      const { getIdentity } = this.#trustedTeam(identity.claims.iss)
+      const { at, details } = await getIdentity.ask(identity, token, expiryOf(identity.claims, this.#rules), maxAge)
       this.#cache?.confirm(token, at)
       return details
     } catch (error) {

@@ -117,6 +117,21 @@ t.test('nothing is declared where nothing is guarded', async t => {
   t.equal((await documentOf(app)).components?.securitySchemes, undefined)
 })
 
+t.test('an optional route takes the token or goes without', async t => {
+  const securitySchemes = { key: { type: 'apiKey', in: 'header', name: 'x-key' } } as const
+  const app = await createDocumented(t, { openapi: { components: { securitySchemes } } })
+  app.register(cfAccess, { ...options, prefix: '/admin' })
+  app.get('/admin/hello', { config: { cfAccess: 'optional' } }, handler)
+  app.get('/hello', { config: { cfAccess: { optional: true } }, schema: { security: [{ key: [] }] } }, handler)
+  app.get('/widened', { config: { cfAccess: { trustedOrigins: 'any' } } }, handler)
+  const document = await documentOf(app)
+  t.match(document.components, { securitySchemes: { cfAccess: { type: 'apiKey' } } })
+  t.strictSame(operationOf(document, '/admin/hello').security, [{}, { cfAccess: [] }])
+  t.strictSame(Object.keys(operationOf(document, '/admin/hello').responses), ['200'])
+  t.strictSame(operationOf(document, '/hello').security, [{ key: [] }, { key: [], cfAccess: [] }])
+  t.strictSame(operationOf(document, '/widened').security, SECURITY)
+})
+
 t.test('a version 2 document gets securityDefinitions', async t => {
   const app = await createDocumented(t, { swagger: {} })
   app.register(cfAccess, options)

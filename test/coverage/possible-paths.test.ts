@@ -85,6 +85,8 @@ const LIMITS: ReadonlyArray<readonly [what: string, most: number, target: (count
   ['encoded slashes', 16, count => `/x${'%2fy'.repeat(count)}`],
   ['encoded slashes in upper case', 16, count => `/x${'%2Fy'.repeat(count)}`],
   ['backslashes', 15, count => `/x${'\\y'.repeat(count)}`],
+  ['characters over all forms', 528, count => `/x%2fy%5cz;u/${'y'.repeat(count)}`],
+  ['characters beyond ASCII over all forms', 77, count => `/x%2fy%5cz;u/${utf8('日').repeat(count)}`],
   ['segments with a blank', 16, count => '/x%20'.repeat(count)],
   ['segments with a dot at the end', 16, count => '/x.'.repeat(count)],
   ['layers of encoding', 14, count => `/x%${'25'.repeat(count)}41`]
@@ -130,6 +132,39 @@ t.test('a prefix in another normal form than its target', async t => {
   const port = await listen(app)
   for (const target of [`/${utf8('ß')}`, '/SS', `/${utf8('ẞ')}/x`, `/${utf8('ß\u0301')}`, '/admin', '/Admin/x']) {
     t.equal((await sendRaw(port, target)).status, 401, target)
+  }
+})
+
+/** Targets under `/` and prefixes below one another, and the registrations, by prefix, that must admit each. */
+const NESTED: ReadonlyArray<readonly [target: string, prefixes: readonly string[]]> = [
+  ['/', ['/']], ['/x', ['/']], ['/admin', ['/admin']], ['/admin/x', ['/admin/x']], ['/admin/x/y', ['/admin/x']],
+  ['/;/admin', ['/', '/admin']],
+  ['/admin;/x', ['/', '/admin', '/admin/x']], // a reader can stop at the mark, or keep it
+  ['/admin/x%20', ['/admin', '/admin/x']], // a reader that keeps the blank is below /admin alone
+  ['/admin/x/y%20', ['/admin/x']],
+  ['/%20admin/x', ['/', '/admin', '/admin/x']],
+  ['/admin//x', ['/admin', '/admin/x']], // or keep the empty segment
+  ['//admin', ['/', '/admin']],
+  ['/admin%5c%E2%81%A0x', ['/', '/admin', '/admin/x']],
+  ['/y\\z\\http:\\\\h\\x', ['/', '/y/z/x']]
+]
+
+t.test('prefixes below one another', async t => {
+  const app = createApp(t)
+  const prefixes = ['/', '/admin', '/admin/x', '/y/z/x']
+  for (const prefix of prefixes) app.register(cfAccess, { teamDomain: team.domain, audience: prefix, prefix })
+  app.get('/*', async () => 'in')
+  const port = await listen(app)
+  for (const [target, expected] of NESTED) {
+    const statusWith = async (audience: readonly string[]): Promise<number> => {
+      const token = team.userToken({ email: 'a@acme.com', audience: [...audience] })
+      return (await sendRaw(port, target, { headers: bearing(token) })).status
+    }
+    t.equal(await statusWith(expected), 200, `${target} with ${expected.join(' and ')}`)
+    for (const left of expected) {
+      const others = prefixes.filter(prefix => prefix !== left)
+      t.equal(await statusWith(others), 401, `${target} without ${left}`)
+    }
   }
 })
 

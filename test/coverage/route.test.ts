@@ -263,3 +263,27 @@ t.test('guard() on an ambiguous target requires every registration that could ow
   t.equal(await statusOf('/x/..%2fb/1', tokenOfBoth), 200)
   t.strictSame([await statusOf('/c', tokenOfA), await statusOf('/c', tokenOfB)], [200, 401])
 })
+
+t.test('what follows a mark does not take a literal route away from the registration of its pattern', async t => {
+  for (const useSemicolonDelimiter of [false, true]) {
+    const ask = await start(t, app => {
+      app.register(cfAccess, { ...A, prefix: '/admin' })
+      app.register(cfAccess, { ...B, prefix: '/admin/x' })
+      app.get('/admin', page)
+      app.get('/admin/own', { config: { cfAccess: true } }, page)
+      app.get('/admin/guarded', { onRequest: guard() }, page)
+      app.get('/admin/x', page)
+    }, { routerOptions: { useSemicolonDelimiter } as object })
+    for (const mark of useSemicolonDelimiter ? ['#', ';'] : ['#']) {
+      for (const path of ['/admin', '/admin/own', '/admin/guarded']) {
+        for (const rest of ['/x', '/x/y', '/../x', '/../admin/x', 'x']) {
+          const target = `${path}${mark}${rest}`
+          t.equal(await ask(target, tokenOfB), 401, `B's user at ${target}`)
+          t.equal(await ask(target), 401, `a stranger at ${target}`)
+        }
+        t.equal(await ask(`${path}${mark}/x`, tokenOfBoth), 200, `a user of both at ${path}${mark}/x`)
+      }
+      t.equal(await ask(`/admin/x${mark}/../y`, tokenOfA), 401, 'A\'s user at a route of B')
+    }
+  }
+})

@@ -46,11 +46,12 @@ t.test('at info one line a registration says what it guards', async t => {
     for (const path of ['/admin', '/api']) app.get(path, page)
   })
   t.match(lines, [
-    { level: 30, guards: '/admin, /api', team: team.domain, audience: [AUD], msg: 'Cloudflare Access guard registered' },
+    { level: 30, guards: '/admin, /api', teams: [team.domain], audience: [AUD], msg: 'Cloudflare Access guard registered' },
     { level: 30, guards: 'everything in the scope /scope', audience: [AUD, OTHER_AUD] },
+    { level: 30, msg: /^Each of the AUD tags in "audience" is accepted on every hostname/ },
     { level: 30, guards: 'routes that ask for it', audience: [AUD] }
   ])
-  t.equal(lines.length, 3)
+  t.equal(lines.length, 4)
 })
 
 const UNUSED: Readonly<Record<string, [warning: RegExp, build: (app: FastifyInstance) => unknown]>> = {
@@ -105,6 +106,7 @@ const USED: Readonly<Record<string, (app: FastifyInstance) => unknown>> = {
     app.register(async scope => { scope.get('/x', page) }, { prefix: '/admin' })
   },
   'a single-page application or a proxy': app => { app.register(cfAccess, { ...options, prefix: '/admin' }); app.all('/*', page) },
+  'a wildcard above a deeper prefix': app => { app.register(cfAccess, { ...options, prefix: '/admin/x' }); app.all('/*', page) },
   'one declared before': async app => { app.all('*', page); await app.register(cfAccess, { ...options, prefix: '/admin' }) },
   'a parametric route': app => { app.register(cfAccess, { ...options, prefix: '/admin' }); app.get('/:section', page) },
   'a parametric route declared before': async app => { app.get('/:section(^[a-z/]+$)/x', page); await app.register(cfAccess, { ...options, prefix: '/admin/x' }) },
@@ -112,6 +114,10 @@ const USED: Readonly<Record<string, (app: FastifyInstance) => unknown>> = {
     app.register(
       async scope => { scope.register(cfAccess, { ...options, prefix: '/admin' }); scope.get('/admin/x', page) },
       { prefix: '/:tenant' })
+  },
+  'one tenant\'s route below that prefix': app => {
+    app.get('/acme/admin', page)
+    app.register(async scope => { scope.register(cfAccess, { ...options, prefix: '/admin' }) }, { prefix: '/:tenant' })
   },
   'global: false': app => { app.register(cfAccess, { ...options, global: false }); app.get('/', page) },
   'global: false in an authentication plugin': async app => { await app.register(unwrapped({ global: false })); app.get('/', page) },

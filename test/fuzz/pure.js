@@ -17,7 +17,9 @@ const TENANTS = [
 const SCOPES = [
   { prefix: '/admin', before: [''], isLanding: under('/admin'), isScoped: false },
   { prefix: '/:tenant/admin', before: TENANTS, isLanding: isBelowTenant, isScoped: true },
-  { prefix: '/v1::beta/admin', before: ['/v1:beta'], isLanding: under('/v1:beta/admin'), isScoped: true }
+  { prefix: '/v1::beta/admin', before: ['/v1:beta'], isLanding: under('/v1:beta/admin'), isScoped: true },
+  // Below the outer one of two registrations, so that the inner one's users do not count.
+  { prefix: '/admin', except: '/admin/x', before: [''], isLanding: isOfOuter, isScoped: false }
 ]
 
 /** @type {Landing} */
@@ -25,11 +27,22 @@ function isBelowTenant (text) {
   return /^\/[^/]+\/admin(?:\/|$)/.test(text)
 }
 
+/** @type {Landing} */
+function isOfOuter (text) {
+  const path = text.toLowerCase() // a prefix guards its path in any case
+  return under('/admin')(path) && !under('/admin/x')(path)
+}
+
 const isAdmin = under('/admin')
 
 /** @param {Subject} subject */
 export function createPureCheck ({ possiblePaths, prefixOf }) {
-  const scopes = SCOPES.map(scope => ({ ...scope, covers: prefixOf(scope.prefix).covers }))
+  const scopes = SCOPES.map(({ except, ...scope }) => {
+    const outer = prefixOf(scope.prefix)
+    const inner = except === undefined ? null : prefixOf(except)
+    const covers = (/** @type {string} */ path) => outer.covers(path) && !inner?.covers(path)
+    return { ...scope, covers }
+  })
 
   /**
    * Whether a registration has to admit the request.

@@ -70,12 +70,16 @@ t.test('members that Access does not send are undefined', async t => {
     idp: undefined,
     amr: undefined,
     geo: undefined,
-    devicePosture: undefined
+    devicePosture: undefined,
+    ip: '',
+    is_warp: null,
+    is_gateway: undefined
   }
   const { answer, ...details } = await (await identityOf(t, user(nothing))).details()
-  t.strictSame(details, {
-    email: 'alice@acme.com', name: undefined, userId: undefined, groups: undefined, identityProvider: undefined, authMethods: undefined, country: undefined, devicePosture: undefined
-  })
+  const { email, ...others } = details as CfAccessUserDetails
+  t.equal(email, 'alice@acme.com')
+  t.equal(Object.keys(others).length, 12)
+  t.ok(Object.values(others).every(value => value === undefined))
 })
 
 t.test('a machine\'s details have another shape', async t => {
@@ -201,6 +205,11 @@ const ODD_MEMBERS: ReadonlyArray<readonly [answer: Record<string, unknown>, spoi
   [{ geo: 'DE' }, 'country'],
   [{ geo: { country: 7 } }, 'country'],
   [{ devicePosture: [] }, 'devicePosture'],
+  [{ ip: 7 }, 'ip'],
+  [{ is_warp: 'true' }, 'isWarp'],
+  [{ is_gateway: 0 }, 'isGateway'],
+  [{ saml_attributes: 'a' }, 'samlAttributes'],
+  [{ oidc_fields: [] }, 'oidcFields'],
   [{ deep: JSON.parse('['.repeat(40) + ']'.repeat(40)) }, 'answer']
 ]
 
@@ -245,7 +254,7 @@ t.test('P-25 an odd member throws when it is read, and spoils no other', async t
     t.throws(() => details[spoiled],
       { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', statusCode: 503, reason: /^the answer/ } as unknown as Error, name)
     const readable = Object.getOwnPropertyNames(details).filter(member => member !== spoiled)
-    t.equal(readable.length, 8, name)
+    t.equal(readable.length, 13, name)
     for (const member of readable) t.doesNotThrow(() => Reflect.get(details, member), `${name}: ${member}`)
     t.strictSame(Object.keys({ ...details }).sort(), readable.sort(), `${name}: a spread leaves it out`)
     t.strictSame(Object.keys(JSON.parse(JSON.stringify(details))).includes(spoiled), false,

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fastifyWebsocket from '@fastify/websocket'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { cfAccess, onExpiry, type CfAccessIdentity } from '../../lib/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
 import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
@@ -60,7 +60,14 @@ t.test('an event stream ends when its token expires', async t => {
   t.equal(await response.text(), 'data: open\n\nevent: expired\ndata:\n\n')
 })
 
+/** The timers under test keep no process alive. */
+function stayAlive (t: Test): void {
+  const timer = setInterval(() => undefined, 60_000)
+  t.teardown(() => clearInterval(timer))
+}
+
 t.test('what has expired calls back soon, and not before onExpiry() has returned', async t => {
+  stayAlive(t)
   await new Promise<void>(resolve => {
     let returned = false
     onExpiry(expiringIn(-1000), () => { t.ok(returned); resolve() })
@@ -69,6 +76,7 @@ t.test('what has expired calls back soon, and not before onExpiry() has returned
 })
 
 t.test('the wish can be taken back', async t => {
+  stayAlive(t)
   const cancel = onExpiry(expiringIn(0), () => t.fail('called back'))
   cancel()
   await new Promise<void>(resolve => { onExpiry(expiringIn(0), resolve) })

@@ -6,7 +6,7 @@
 export const subjects = {
   coverage: {
     sources: ['lib/coverage', 'lib/registration.ts'],
-    tests: ['coverage/possible-paths', 'coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
+    tests: ['coverage/possible-paths', 'coverage/prefix', 'coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
       'application/autoload', 'application/fuzz']
   },
   guard: {
@@ -16,7 +16,7 @@ export const subjects = {
   },
   token: {
     sources: ['lib/token', 'lib/util/token-map.ts', 'lib/util/freeze.ts', 'lib/util/flat-copy.ts'],
-    tests: ['token/token-verifier', 'token/jws', 'token/check-claims', 'util/freeze', 'token/cache', 'identity/details',
+    tests: ['token/token-verifier', 'token/jws', 'token/check-claims', 'token/audience', 'application/teams', 'util/freeze', 'token/cache', 'identity/details',
       'channels', 'application/floods', 'keys/key-set']
   },
   keys: {

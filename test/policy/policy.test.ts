@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import type { FastifyRequest } from 'fastify'
-import { cfAccess, guard, type CfAccessPolicy } from '../../lib/index.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { cfAccess, guard, policy, type CfAccessIdentity, type CfAccessPolicy } from '../../lib/index.js'
 import type { AccessTeam } from '../../lib/testing/index.js'
 import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
 
@@ -441,5 +441,76 @@ t.test('M-15 the registration\'s policy is evaluated first; when it denies, the 
     }
     const reasons = lines.filter(({ code }) => code !== undefined).map(({ reason }) => reason)
     t.strictSame(reasons, ['exclude.email', 'predicate', 'exclude.email', 'predicate'])
+  }
+})
+
+t.test('a compiled policy counts wherever a policy is taken', async t => {
+  const admins = policy({ include: { email: 'root@acme.com' } })
+  const [root, alice] = ['root@acme.com', 'alice@acme.com'].map(email => team.userToken({ email, audience: AUD }))
+  for (const [name, declare] of Object.entries<(app: FastifyInstance) => unknown>({
+    registration: async app => {
+      await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: admins })
+      app.get('/', async () => 'in')
+    },
+    route: async app => {
+      await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+      app.get('/', { config: { cfAccess: admins } }, async () => 'in')
+    },
+    'route options': async app => {
+      await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+      app.get('/', { config: { cfAccess: { policy: admins } } }, async () => 'in')
+    },
+    guard: async app => {
+      await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+      app.get('/', { onRequest: guard(admins) }, async () => 'in')
+    }
+  })) {
+    const app = createApp(t)
+    await declare(app)
+    t.equal((await app.inject({ url: '/', headers: bearing(root!) })).statusCode, 200, name)
+    t.equal((await app.inject({ url: '/', headers: bearing(alice!) })).statusCode, 403, name)
+  }
+})
+
+t.test('a compiled policy answers in a handler', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  const verify = async (email: string, identity: Record<string, unknown> = {}): Promise<CfAccessIdentity> =>
+    await app.cfAccess.verify(team.userToken({ email, audience: AUD, identity }))
+  const admins = policy({ include: { group: 'admins' } })
+  t.equal(await admins.allows(await verify('a@acme.com', { groups: ['admins'] })), true)
+  t.equal(await admins.allows(await verify('b@acme.com', { groups: [] })), false)
+  t.equal(await admins.allows(null), false, 'no identity')
+  const asked: unknown[] = []
+  const byRequest = policy<{ path: string }>((identity, request) => {
+    asked.push(identity, request)
+    return request.path === '/'
+  })
+  const alice = await verify('alice@acme.com')
+  t.equal(await byRequest.allows(alice, { path: '/' }), true)
+  t.equal(await byRequest.allows(alice, { path: '/x' }), false)
+  t.strictSame(asked.slice(0, 2), [alice, { path: '/' }])
+  t.equal(await byRequest.allows(null, { path: '/' }), false)
+  await t.rejects(byRequest.allows(alice), { code: 'FST_CF_ACCESS_POLICY_FAILED' })
+  team.outage('error', 'get-identity')
+  t.teardown(() => team.outage(null))
+  const carol = await verify('c@acme.com')
+  await t.rejects(admins.allows(carol), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE' }, 'never yes')
+})
+
+t.test('a compiled policy stays as it was compiled', async t => {
+  const rules = { include: { email: ['a@acme.com'] } }
+  const compiled = policy(rules)
+  rules.include.email.push('mallory@acme.com')
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
+  const mallory = await app.cfAccess.verify(team.userToken({ email: 'mallory@acme.com', audience: AUD }))
+  t.equal(await compiled.allows(mallory), false)
+  t.throws(() => { compiled.allows = async () => true }, TypeError)
+  t.ok(Object.isFrozen(compiled))
+  const impostors = [{ allows: async () => true }, Object.create(compiled), { ...compiled }, undefined, null, true, {}]
+  for (const impostor of impostors) {
+    t.throws(() => guard(impostor as never), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' })
+    t.throws(() => policy(impostor as never), { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /policy\(rules\)/ })
   }
 })

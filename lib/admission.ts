@@ -1,0 +1,110 @@
+/** Admits a request: authenticates it (else 401), then authorizes it (else 403). Needs no Fastify. */
+import { CrossOriginProtection, type TrustedOrigins } from './coverage/cross-origin.js'
+import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
+import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
+import type { CompiledPolicy } from './policy/policy.js'
+import type { Audience } from './token/audience.js'
+import { headerOrCookies, readHeader, type ReadTokens } from './token/extract.js'
+import { Verifier, type TrustedTeam, type VerifierSettings } from './token/token-verifier.js'
+import type { ParseCookie } from './util/cookie-codec.js'
+import type { HttpRequest } from './util/http-request.js'
+import { andThen, attempt, type MaybePromise } from './util/maybe-promise.js'
+
+/** Which requests are admitted. */
+export interface Admission {
+  readonly policy: CompiledPolicy | null
+  readonly readTokens: ReadTokens
+  readonly crossOrigin: CrossOriginProtection
+  readonly audience: Audience
+  readonly verifier: Verifier
+}
+
+export interface AdmissionSettings extends VerifierSettings {
+  readonly policy: CompiledPolicy | null
+  /** `false`: accepts the header only. */
+  readonly cookie: boolean
+  readonly trustedOrigins: TrustedOrigins
+  readonly audience: Audience
+}
+
+/** What is asked of one request in addition. */
+export interface Checks {
+  readonly policy: CompiledPolicy | null
+  readonly trustedOrigins: TrustedOrigins
+}
+
+/** @param warn logs what an operator should see, once */
+export function createAdmission (
+  settings: AdmissionSettings, teams: readonly TrustedTeam[], parseCookie: ParseCookie,
+  warn: (facts: object, message: string) => void
+): Admission {
+  const { policy, cookie, trustedOrigins, audience, clockTolerance, maxTokenAge, cacheMax, recheck } = settings
+  return {
+    policy,
+    readTokens: cookie ? headerOrCookies(parseCookie) : readHeader,
+    crossOrigin: new CrossOriginProtection(trustedOrigins, warn),
+    audience,
+    verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams)
+  }
+}
+
+/**
+ * Authenticates a request, then authorizes it by the policy of the admission and by the one in `checks`.
+ * @param earlier the identity that another registration has admitted
+ * @param subject the request as the policies get it
+ */
+export function admit (
+  admission: Admission, { policy, trustedOrigins }: Checks, request: HttpRequest,
+  earlier: CfAccessIdentity | null, subject: unknown = request
+): MaybePromise<CfAccessIdentity> {
+  return andThen(authenticate(admission, trustedOrigins, request, earlier), identity =>
+    andThen(authorize(identity, admission.policy, subject), () =>
+      andThen(authorize(identity, policy, subject), () => identity)))
+}
+
+function authenticate (
+  { verifier, audience, readTokens, crossOrigin }: Admission, alsoTrusted: TrustedOrigins, request: HttpRequest,
+  earlier: CfAccessIdentity | null
+): MaybePromise<CfAccessIdentity> {
+  if (verifier.made(earlier)) return earlier
+  const tokens = readTokens(request.headers)
+  if (tokens.length === 0) throw new TokenMissingError('missing')
+  crossOrigin.check(request, alsoTrusted)
+  const accepted = audience.acceptedFor(request)
+  const verify = (token: string): MaybePromise<CfAccessIdentity> =>
+    andThen(verifier.verify(token, accepted), identity => matchEarlier(identity, earlier))
+  return tokens.length === 1 ? verify(tokens[0]!) : firstVerified(tokens, verify, [])
+}
+
+/** The identity of the first token that verifies. When none does, the error that is closest to success. */
+function firstVerified (
+  [token, ...others]: readonly string[], verify: (token: string) => MaybePromise<CfAccessIdentity>,
+  errors: readonly unknown[]
+): MaybePromise<CfAccessIdentity> {
+  if (token === undefined) throw closestToSuccess(errors)
+  return attempt(() => verify(token), identity => identity, error => firstVerified(others, verify, [...errors, error]))
+}
+
+function closestToSuccess (errors: readonly unknown[]): unknown {
+  return errors.find(error => !(error instanceof TokenInvalidError || error instanceof TokenExpiredError)) ??
+    errors.find(error => error instanceof TokenExpiredError) ?? errors[0]
+}
+
+/**
+ * Several registrations that guard one request must all admit the same user, service or certificate: the cookies of
+ * two users are not added together.
+ */
+function matchEarlier (identity: CfAccessIdentity, earlier: CfAccessIdentity | null): CfAccessIdentity {
+  if (earlier !== null && !isSamePrincipal(identity, earlier)) throw new TokenInvalidError('identity')
+  return identity
+}
+
+/** @throws {ForbiddenError} with the rule of the policy that denies */
+function authorize (
+  identity: CfAccessIdentity, policy: CompiledPolicy | null, request: unknown
+): MaybePromise<void> {
+  if (policy === null) return undefined
+  return andThen(policy(identity, request), rule => {
+    if (rule !== null) throw new ForbiddenError(rule)
+  })
+}
