@@ -1,14 +1,18 @@
 /** Checks a request by its registrations: admits it (else 401 or 403), then sets `request.cfAccess`. */
-import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { admit, type Checks } from './admission.js'
+import { OptionsInvalidError } from './errors.js'
 import { compilePolicy } from './policy/policy.js'
 import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
 import { serverStateOf } from './server-state.js'
 import { andThen, attempt, type MaybePromise } from './util/maybe-promise.js'
 
-/** A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. */
-export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
+/**
+ * A hook for `onRequest`, `preValidation` or `preHandler`, and a function for `@fastify/auth`. Its types hold on every
+ * kind of server: HTTP/1, HTTP/2, with TLS, with a logger of your own.
+ */
+export type CfAccessGuard = (request: object, reply: object, done: HookHandlerDoneFunction) => void
 
 /**
  * Makes a hook that admits a request when the registration nearest to the route admits it and `policy` allows it.
@@ -18,16 +22,18 @@ export type CfAccessGuard = (request: FastifyRequest, reply: FastifyReply, done:
  * @throws {OptionsInvalidError} at once, for an argument that is not a policy
  */
 export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
+  // As a hook it would be given the request, the reply and a function.
+  if (policy.length > 1) throw new OptionsInvalidError('guard makes a hook; write guard(), not guard.')
   // An explicit `undefined` was meant to be a policy, so it must not mean "no policy".
   const compiled = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
-  const hook: CfAccessGuard = function cfAccessGuard (request, _reply, done) {
+  const hook = function cfAccessGuard (request: FastifyRequest, _reply: unknown, done: HookHandlerDoneFunction): void {
     const { registry } = serverStateOf(request.server)
     runAsHook(() => {
       const { registrations, trustedOrigins } = registry.guardRequirementFor(request)
       return checkByAll(registrations, { policy: compiled, trustedOrigins }, request)
     }, done)
   }
-  return Object.assign(hook, { [kGuard]: true })
+  return Object.assign(hook as CfAccessGuard, { [kGuard]: true })
 }
 
 /** Marks the hooks that `guard()` makes. */

@@ -20,6 +20,8 @@ export {
   channels, type CfAccessChannel, type CfAccessLogin, type CfAccessRefresh, type CfAccessRejection,
   type CfAccessVerification
 } from './channels.js'
+export { fromEnv, type CfAccessEnv } from './from-env.js'
+export { userOf } from './user-of.js'
 export { onExpiry } from './identity/session-end.js'
 export type { CfAccessDetails, CfAccessGroup, CfAccessMachineDetails, CfAccessUserDetails } from './identity/details.js'
 export type { CfAccessFetch } from './util/fetch-bounded.js'

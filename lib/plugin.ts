@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import fastifyCookie from '@fastify/cookie'
 import type {
-  FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction
+  FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { sendToLogin, type Login } from './access/login.js'
@@ -127,7 +127,7 @@ function loginOf ({ teams: [team], audience }: Settings, cookies: CookieCodec): 
   return { loginUrl: team!.loginUrl, tagFor: audience.loginTag, cookies }
 }
 
-function onRequestFor (registration: Registration, registry: RegistrationRegistry): CfAccessGuard {
+function onRequestFor (registration: Registration, registry: RegistrationRegistry): onRequestHookHandler {
   return function cfAccessOnRequest (request, reply, done) {
     // A scope created before the registration lacks the decorator's initial value.
     request.cfAccess ??= null

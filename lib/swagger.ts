@@ -66,7 +66,8 @@ type ScopedRoute = RouteOptions & { [SCOPE]?: FastifyInstance }
  * @see @fastify/swagger docs: Transform
  */
 export function swaggerTransform<Route extends SwaggerRoute> (
-  app: Pick<FastifyInstance, 'addHook'>, transform: (route: Route) => SwaggerResult = ({ schema, url }) =>
+  app: { addHook: (name: 'onRoute', hook: (this: FastifyInstance, route: RouteOptions) => void) => unknown },
+  transform: (route: Route) => SwaggerResult = ({ schema, url }) =>
     ({ schema, url })
 ): (route: Route) => SwaggerResult {
   app.addHook('onRoute', function (route: ScopedRoute) { route[SCOPE] = this })

@@ -266,6 +266,11 @@ t.test('R-46 options that a scope hands on never open it', async t => {
 })
 
 t.test('S-07 the error for an unknown name suggests the nearest known one', async t => {
+  const others = { aud: 'audience', team: 'teamDomain', domain: 'teamDomain', issuer: 'teamDomain' }
+  for (const [other, option] of Object.entries(others)) {
+    const message = new RegExp(`^Option "${other}" is not known; did you mean "${option}"\\?$`)
+    await rejects(t, { ...GOOD, [other]: 'x' }, message)
+  }
   await rejects(t, { ...GOOD, audiance: AUD }, /^Option "audiance" is not known; did you mean "audience"\?$/)
   await rejects(t, { ...GOOD, clocktolerance: '5s' },
     /^Option "clocktolerance" is not known; did you mean "clockTolerance"\?$/)

@@ -167,6 +167,19 @@ t.test('the verifier works where Fastify is not installed', async t => {
   t.equal((await run(bin('tsc'), ['-p', withoutFastify])).stdout, '')
 })
 
+t.test('older resolution of modules finds every entry point', async t => {
+  const options = { ...COMPILER_OPTIONS, module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0' }
+  await writeFile(join(project, 'node10.ts'), `
+    import type { CfAccessOptions } from 'fastify-cf-access'
+    import type { CfAccessVerifier } from 'fastify-cf-access/verifier'
+    import type { AccessTeam } from 'fastify-cf-access/testing'
+    import type { AccessEdge } from 'fastify-cf-access/dev'
+    export const all: [CfAccessOptions?, CfAccessVerifier?, AccessTeam?, AccessEdge?] = []`)
+  await writeFile(join(project, 'node10.json'), JSON.stringify({ compilerOptions: options, files: ['node10.ts'] }))
+  const { stdout } = await run(bin('tsc'), ['-p', join(project, 'node10.json')])
+  t.equal(stdout, '')
+})
+
 t.test('its command runs', async t => {
   const command = join(project, 'node_modules', manifest.name, manifest.bin[manifest.name]!)
   t.match(await readFile(command, 'utf8'), /^#!\/usr\/bin\/env node\n/)

@@ -8,7 +8,7 @@ const LAYERS = [
   ['index'],
   ['dev'],
   ['testing'],
-  ['plugin', 'swagger', 'verifier'],
+  ['plugin', 'swagger', 'verifier', 'from-env', 'user-of'],
   ['optional'],
   ['options', 'guard', 'reject', 'trusted-teams'],
   ['token-options'],

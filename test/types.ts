@@ -1,12 +1,18 @@
 /** What TypeScript must know, and must reject. Compiled with the tests; nothing here runs. */
+import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
+import nodeFetch from 'node-fetch'
+import { pino } from 'pino'
+import { fetch as undiciFetch } from 'undici'
 import defaultExport, {
-  cfAccess, channels, guard, onExpiry,
-  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessGuard, type CfAccessIdentity,
+  cfAccess, channels, fromEnv, guard, onExpiry, swaggerTransform, userOf,
+  type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessFetch, type CfAccessGuard,
+  type CfAccessIdentity,
   type CfAccessMachineDetails, type CfAccessOptions,
   type CfAccessPolicy, type CfAccessRequest, type CfAccessService, type CfAccessUser, type CfAccessUserDetails,
   type CfAccessTeamStatus
 } from '../lib/index.js'
+import { createVerifier } from '../lib/verifier.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 declare function is<Truth extends true> (truth?: Truth): void
@@ -131,3 +137,42 @@ is<Equal<ReturnType<typeof app.cfAccess.logoutUrl>, string>>()
 is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
 is<Equal<ReturnType<typeof app.cfAccess.status>, readonly CfAccessTeamStatus[]>>()
 is<Equal<Parameters<typeof app.cfAccess.guard>, [policy?: CfAccessPolicy]>>()
+
+// Members of the other kinds are `undefined`.
+app.get('/any-kind', async request => {
+  is<Equal<NonNullable<typeof request.cfAccess>['email'], string | undefined>>()
+  const { cfAccess } = request
+  return [cfAccess?.email, cfAccess?.subject, cfAccess?.country, cfAccess?.clientId, cfAccess?.commonName]
+})
+app.get('/user', async request => userOf(request).email)
+
+// Every kind of server.
+const http2 = Fastify({ http2: true })
+http2.register(cfAccess, options)
+http2.get('/', { onRequest: guard(), preHandler: [guard()], preValidation: guard() }, async () => 'in')
+http2.get('/more', { config: { cfAccess: async (_identity, { ip }) => ip === '::1' } }, async () => 'in')
+http2.register(fastifySwagger, { transform: swaggerTransform(http2) })
+
+const https = Fastify({ https: {} })
+https.register(cfAccess, options)
+https.get('/', { onRequest: guard(), preHandler: [guard()], preValidation: guard() }, async () => 'in')
+https.get('/more', { config: { cfAccess: async (_identity, { ip }) => ip === '::1' } }, async () => 'in')
+https.register(fastifySwagger, { transform: swaggerTransform(https) })
+
+const http2s = Fastify({ http2: true, https: {} })
+http2s.register(cfAccess, options)
+http2s.get('/', { onRequest: guard(), preHandler: [guard()], preValidation: guard() }, async () => 'in')
+http2s.get('/more', { config: { cfAccess: async (_identity, { ip }) => ip === '::1' } }, async () => 'in')
+http2s.register(fastifySwagger, { transform: swaggerTransform(http2s) })
+
+const logging = Fastify({ loggerInstance: pino() })
+logging.register(cfAccess, options)
+logging.get('/', { onRequest: guard(), preHandler: [guard()], preValidation: guard() }, async () => 'in')
+logging.get('/more', { config: { cfAccess: async (_identity, { ip }) => ip === '::1' } }, async () => 'in')
+logging.register(fastifySwagger, { transform: swaggerTransform(logging) })
+
+// Every `fetch`.
+const fetches: readonly CfAccessFetch[] = [fetch, undiciFetch, nodeFetch]
+createVerifier({ teamDomain: 'acme', audience: 'tag', fetch: fetches[0]! })
+
+app.register(cfAccess, { prefix: '/env', ...fromEnv() })

@@ -62,6 +62,10 @@ export class CfAccessUser extends Identity<CfAccessUserDetails> {
   readonly subject: string
   /** Two letters, ISO 3166, if Access knows it. */
   readonly country?: string
+  /** Only a service has one. */
+  declare readonly clientId?: undefined
+  /** Only a certificate has one. */
+  declare readonly commonName?: undefined
 
   constructor (claims: CfAccessClaims & { email: string }, token: string, source: DetailsSource) {
     super(claims, token, source)
@@ -78,6 +82,14 @@ export class CfAccessService extends Identity<CfAccessMachineDetails> {
   readonly kind = 'service'
   /** The service token's client ID; it ends in `.access`. */
   readonly clientId: string
+  /** Only a user has one. */
+  declare readonly email?: undefined
+  /** Only a user has one. */
+  declare readonly subject?: undefined
+  /** Only a user has one. */
+  declare readonly country?: undefined
+  /** Only a certificate has one. */
+  declare readonly commonName?: undefined
 
   constructor (claims: CfAccessClaims & { common_name: string }, token: string, source: DetailsSource) {
     super(claims, token, source)
@@ -92,6 +104,14 @@ export class CfAccessCertificate extends Identity<CfAccessMachineDetails> {
   readonly kind = 'certificate'
   /** The certificate's common name. */
   readonly commonName: string
+  /** Only a user has one. */
+  declare readonly email?: undefined
+  /** Only a user has one. */
+  declare readonly subject?: undefined
+  /** Only a user has one. */
+  declare readonly country?: undefined
+  /** Only a service has one. */
+  declare readonly clientId?: undefined
 
   constructor (claims: CfAccessClaims & { common_name: string }, token: string, source: DetailsSource) {
     super(claims, token, source)

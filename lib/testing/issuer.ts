@@ -2,7 +2,7 @@
 import { createPublicKey, verify } from 'node:crypto'
 import type { SigningKeys } from './keys.js'
 import {
-  matchClaims, metaClaims, orgClaims, serviceClaims, signToken, userClaims,
+  checkTokenOptions, matchClaims, metaClaims, orgClaims, serviceClaims, signToken, userClaims,
   type CertificateTokenOptions, type Claims, type Json, type ServiceTokenOptions, type TokenOptions,
   type UserTokenOptions
 } from './tokens.js'
@@ -17,33 +17,43 @@ export class Issuer {
     this.#keys = keys
   }
 
-  /** A token as a user sends it after logging in. */
+  /**
+   * A token as a user sends it after logging in.
+   * @throws {OptionsInvalidError} for an unknown or malformed option, as do the other methods
+   */
   userToken (options: UserTokenOptions): string {
+    checkTokenOptions(options, 'userToken', { email: 'required', country: 'optional' })
     return this.sign(userClaims(this.domain, options), options.header)
   }
 
   /** A token as the holder of a service token sends it. */
   serviceToken (options: ServiceTokenOptions): string {
+    checkTokenOptions(options, 'serviceToken', { clientId: 'required' })
     return this.sign(serviceClaims(this.domain, options), options.header)
   }
 
   /** A token as a client with an mTLS certificate sends it. */
-  certificateToken ({ commonName, ...options }: CertificateTokenOptions): string {
+  certificateToken (given: CertificateTokenOptions): string {
+    checkTokenOptions(given, 'certificateToken', { commonName: 'required' })
+    const { commonName, ...options } = given
     return this.serviceToken({ ...options, clientId: commonName })
   }
 
   /** Must be rejected: the `meta` token of a login redirect, which anyone can fetch. */
   metaToken (options: TokenOptions): string {
+    checkTokenOptions(options, 'metaToken', {})
     return this.sign(metaClaims(this.domain, options), options.header)
   }
 
   /** Must be rejected: the `match` token of Access's metadata header, which anyone can fetch. */
   matchToken (options: TokenOptions): string {
+    checkTokenOptions(options, 'matchToken', {})
     return this.sign(matchClaims(this.domain, options), options.header)
   }
 
   /** Must be rejected: a user's session with the team's own domain. */
   orgToken (options: UserTokenOptions): string {
+    checkTokenOptions(options, 'orgToken', { email: 'required', country: 'optional' })
     return this.sign(orgClaims(this.domain, options), options.header)
   }
 

@@ -1,6 +1,7 @@
 /** Tokens like those of Cloudflare Access: those that are accepted, and those that must be rejected. */
 import { createHash, randomBytes, sign as signBytes } from 'node:crypto'
 import type { CfAccessDuration } from '../util/duration.js'
+import { ABSENT, rejectUnknownNames, throwInvalidOption } from '../util/option-errors.js'
 import { duration } from '../util/option-readers.js'
 import type { SigningKey } from './keys.js'
 
@@ -44,6 +45,31 @@ export interface ServiceTokenOptions extends TokenOptions {
 export interface CertificateTokenOptions extends TokenOptions {
   /** The common name of the client's certificate. */
   readonly commonName: string
+}
+
+const COMMON_NAMES = ['audience', 'expiresIn', 'issuedIn', 'claims', 'header', 'identity']
+
+/**
+ * Checks the options of a token, so that a misspelled one does not make a test pass.
+ * @param caller the method that they were given to
+ * @param own its own options, each a text that is required or not
+ * @throws {OptionsInvalidError}
+ */
+export function checkTokenOptions (
+  options: TokenOptions, caller: string, own: Readonly<Record<string, 'required' | 'optional'>>
+): void {
+  rejectUnknownNames(Object.keys(options), [...Object.keys(own), ...COMMON_NAMES], `${caller}(options)`)
+  const given = new Map<string, unknown>(Object.entries(options))
+  for (const [name, need] of Object.entries(own)) {
+    const value = given.get(name)
+    if (typeof value !== 'string' && !(need === 'optional' && !given.has(name))) {
+      throwInvalidOption(name, given.has(name) ? value : ABSENT, 'text')
+    }
+  }
+  const tags = [options.audience].flat()
+  if (tags.length === 0 || !tags.every(tag => typeof tag === 'string' && tag !== '')) {
+    throwInvalidOption('audience', given.has('audience') ? options.audience : ABSENT, 'an AUD tag or a list of them')
+  }
 }
 
 const HOUR = 3_600_000

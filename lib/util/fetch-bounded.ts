@@ -1,7 +1,19 @@
 /** One request to the team's domain: bounded in time and size, without redirects. */
 
-/** The part of the `fetch` standard that is used here. */
-export type CfAccessFetch = (url: string, init: RequestInit) => Promise<Response>
+/** The part of the `fetch` standard that is used here: undici's, node-fetch's and the global one have it. */
+export type CfAccessFetch = (url: string, init: {
+  readonly method: 'GET'
+  readonly headers: Record<string, string>
+  readonly redirect: 'manual'
+  readonly signal: AbortSignal
+}) => Promise<{
+  /** The status. */
+  readonly status: number
+  /** Whether a redirect was followed, which it must not be. */
+  readonly redirected: boolean
+  /** A stream of bytes, by asynchronous iteration. */
+  readonly body: object | null
+}>
 
 export interface FetchBounds {
   readonly fetch: CfAccessFetch
@@ -38,7 +50,7 @@ export async function fetchBounded (
   try {
     // A custom fetch can ignore the signal, so the wait ends with it either way.
     return await Promise.race(
-      [ask(fetch, url, { headers, redirect: 'manual', signal: stop.signal }), ending(stop.signal)])
+      [ask(fetch, url, headers, stop.signal), ending(stop.signal)])
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', giveUp)
@@ -46,14 +58,16 @@ export async function fetchBounded (
   }
 }
 
-async function ask (fetch: CfAccessFetch, url: string, init: RequestInit & { signal: AbortSignal }): Promise<Answer> {
-  const response = await fetch(url, { method: 'GET', ...init })
+async function ask (
+  fetch: CfAccessFetch, url: string, headers: Record<string, string>, signal: AbortSignal
+): Promise<Answer> {
+  const response = await fetch(url, { method: 'GET', headers, redirect: 'manual', signal })
   // With `redirect: 'manual'` a redirect is the answer; a custom fetch that follows it anyway is detected here.
   if (response.redirected) throw new Error('the answer was redirected')
-  return { status: response.status, text: await readText(response, init.signal) }
+  return { status: response.status, text: await readText(response.body, signal) }
 }
 
-async function readText ({ body }: Response, signal: AbortSignal): Promise<string> {
+async function readText (body: object | null, signal: AbortSignal): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {

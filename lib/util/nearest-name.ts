@@ -1,7 +1,15 @@
 /** Finds the known name that a misspelled one probably means. */
 
+// What other libraries, and the token itself, call an option.
+const OTHER_NAMES = new Map([
+  ['aud', 'audience'], ['team', 'teamDomain'], ['domain', 'teamDomain'], ['issuer', 'teamDomain'], ['iss', 'teamDomain'],
+  ['expires', 'expiresIn'], ['exp', 'expiresIn']
+])
+
 /** @returns `null` when no known name is near: more than two edits, or a third of the name, away */
 export function nearestName (name: string, known: readonly string[]): string | null {
+  const other = OTHER_NAMES.get(name)
+  if (other !== undefined && known.includes(other)) return other
   const [nearest] = known
     .map(candidate => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)

@@ -65,6 +65,13 @@ const TARGETS: ReadonlyArray<readonly [expected: Record<Token, number>, why: str
   [BY_BOTH, 'bytes that readers decode too differently', ['/x%00', '/%00/admin', '/admin%00', '/x/%2500', '/x/%25c0%25ae/y',
     '/x/%25c1%2581/y', '/x/%25e0%2580%25af', '/x/%25e0%259f%25bf', '/x/%25f0%2580%2580%25af', '/x/%25u002e',
     '/x/%25u0061dmin']],
+  // Found by a search: each target shows a step to which no other step leads.
+  [OPEN, 'one step', ['x://any/%255c_', '/%5c;http://', '/\\/%255ca', `/${'%2580'.repeat(15)}adm`, `/x/${'%25b9'.repeat(15)}`]],
+  [BY_A, 'one step', ['/%5Chost\\/admin?/..', 'Http://Any?/aDMiN', '/x%3A//any/admin', `/adm${'%2580'.repeat(15)}in`]],
+  [BY_B, 'one step', ['/%25b9b', '/%25ffb']],
+  [BY_BOTH, 'one step', ['/a%25aa\\/', 'x://any?/.', '/%3f\\%255c', '/%5chttp://%3b', '/%3b%25/bx+y:;//%25c2',
+    '/a%2fb/%2F%78../%61dmin\\x', '/http:///_b%25c2h2:%25%25b9%2f',
+    'http://any?\\/hos%%2537%2534/admin.', '/%e2%80%a5/x']],
   [OPEN, 'well-formed characters near to those', ['/x/%25c2%25ae', '/x/%25e0%25a0%2580', '/x/%25f0%2590%2580%2580', '/x/%25u00g',
     '/x/%2501']]
 ]

@@ -283,7 +283,52 @@ t.test('what follows a mark does not take a literal route away from the registra
         }
         t.equal(await ask(`${path}${mark}/x`, tokenOfBoth), 200, `a user of both at ${path}${mark}/x`)
       }
-      t.equal(await ask(`/admin/x${mark}/../y`, tokenOfA), 401, 'A\'s user at a route of B')
+      for (const [token, status] of [[tokenOfA, 401], [tokenOfB, 401], [tokenOfBoth, 200]] as const) {
+        t.equal(await ask(`/admin/x${mark}/../y`, token), status, `a route of B with an ambiguous rest after ${mark}`)
+      }
     }
   }
+})
+
+t.test('a wildcard route beside registrations of a whole scope and of a prefix', async t => {
+  const cases: Readonly<Record<string, (app: FastifyInstance) => unknown>> = {
+    'the whole scope first': app => {
+      app.register(cfAccess, B)
+      app.register(cfAccess, { ...A, prefix: '/admin' })
+      app.get('/*', page)
+    },
+    'the prefix first': app => {
+      app.register(cfAccess, { ...A, prefix: '/admin' })
+      app.register(cfAccess, B)
+      app.get('/*', page)
+    },
+    'a route that asks for another one': app => {
+      app.register(cfAccess, { ...A, prefix: '/admin' })
+      app.register(async inner => {
+        await inner.register(cfAccess, { ...B, global: false })
+        inner.get('/*', { config: { cfAccess: true } }, page)
+      })
+    }
+  }
+  for (const [name, build] of Object.entries(cases)) {
+    const ask = await start(t, build)
+    t.equal(await ask('/x', tokenOfB), 200, `${name}: B's user outside the prefix`)
+    for (const target of ['/admin', '/admin/x', '/%61dmin/x']) {
+      t.equal(await ask(target, tokenOfB), 401, `${name}: B's user at ${target}`)
+      t.equal(await ask(target, tokenOfBoth), 200, `${name}: a user of both at ${target}`)
+    }
+  }
+})
+
+t.test('colons in the prefix of a scope', async t => {
+  const ask = await start(t, app => {
+    app.register(async scope => {
+      await scope.register(cfAccess, { ...A, prefix: '/admin' })
+      scope.get('/admin', page)
+      scope.get('/', page)
+    }, { prefix: '/a::b/c::d' })
+  })
+  t.equal(await ask('/a:b/c:d/admin'), 401)
+  t.equal(await ask('/a:b/c:d/admin', tokenOfA), 200)
+  t.equal(await ask('/a:b/c:d/'), 200)
 })

@@ -6,30 +6,45 @@
 export const subjects = {
   coverage: {
     sources: ['lib/coverage', 'lib/registration.ts'],
-    tests: ['coverage/possible-paths', 'coverage/prefix', 'coverage/registry', 'coverage/route', 'options', 'coverage/start-log', 'guard', 'application/swagger',
-      'application/autoload', 'application/fuzz']
+    tests: [
+      'coverage/possible-paths', 'coverage/prefix', 'coverage/cross-origin', 'coverage/registry', 'coverage/route',
+      'optional', 'options', 'coverage/start-log', 'guard', 'application/swagger', 'application/autoload',
+      'application/fuzz'
+    ]
   },
   guard: {
-    sources: ['lib/guard.ts', 'lib/reject.ts'],
-    tests: ['guard', 'reject', 'coverage/route', 'application/upgrades', 'token/token-verifier', 'coverage/registry',
-      'policy/policy', 'access/login', 'channels', 'application/neighbours', 'application/swagger']
+    sources: ['lib/guard.ts', 'lib/admission.ts', 'lib/optional.ts', 'lib/reject.ts'],
+    tests: [
+      'guard', 'optional', 'reject', 'coverage/cross-origin', 'coverage/route', 'application/sockets',
+      'application/upgrades', 'token/token-verifier', 'coverage/registry', 'policy/policy', 'access/login', 'channels',
+      'application/neighbours', 'application/swagger'
+    ]
   },
   token: {
     sources: ['lib/token', 'lib/util/token-map.ts', 'lib/util/freeze.ts', 'lib/util/flat-copy.ts'],
-    tests: ['token/token-verifier', 'token/jws', 'token/check-claims', 'token/audience', 'application/teams', 'util/freeze', 'token/cache', 'identity/details',
-      'channels', 'application/floods', 'keys/key-set']
+    tests: [
+      'token/token-verifier', 'token/jws', 'token/check-claims', 'token/audience', 'application/teams', 'util/freeze',
+      'token/cache', 'identity/details', 'channels', 'application/floods', 'keys/key-set'
+    ]
   },
   keys: {
     sources: ['lib/keys', 'lib/util/backoff.ts'],
-    tests: ['keys/key-set', 'keys/jwks', 'application/closing', 'application/floods', 'token/cache', 'channels', 'reject']
+    tests: [
+      'keys/key-set', 'keys/jwks', 'application/closing', 'application/floods', 'application/teams', 'token/cache',
+      'channels', 'reject'
+    ]
   },
   identity: {
     sources: ['lib/identity', 'lib/util/task-queue.ts'],
-    tests: ['identity/details', 'token/check-claims', 'policy/policy', 'token/cache', 'application/closing', 'channels',
-      'identity/session-end']
+    tests: [
+      'identity/details', 'token/check-claims', 'policy/policy', 'policy/details-selectors', 'token/cache',
+      'application/closing', 'channels', 'identity/session-end'
+    ]
   },
   policy: {
     sources: ['lib/policy'],
-    tests: ['policy/policy', 'policy/selectors', 'identity/details', 'options', 'reject']
+    tests: [
+      'policy/policy', 'policy/details-selectors', 'policy/selectors', 'identity/details', 'options', 'reject'
+    ]
   }
 }

@@ -213,3 +213,30 @@ t.test('closing ends open connections', async t => {
   await own.close()
   await Promise.all([asked, gone])
 })
+
+t.test('a misspelled option of a token is an error', async t => {
+  const team = await startTeam(t)
+  type Method = 'userToken' | 'serviceToken' | 'certificateToken' | 'metaToken' | 'matchToken' | 'orgToken'
+  const make = (method: Method, options: object) => () => team[method](options as never)
+  const user = { email: 'a@acme.com', audience: AUD }
+  for (const [call, message] of [
+    [make('userToken', { ...user, aud: AUD }), /^In userToken\(options\), "aud" is not known; did you mean "audience"\?/],
+    [make('userToken', { ...user, expires: '1h' }), /"expires" is not known; did you mean "expiresIn"\?/],
+    [make('userToken', { ...user, clientId: 'x' }), /"clientId" is not known/],
+    [make('userToken', { ...user, expiresIn: '1.5h' }), /^Option "expiresIn" is '1\.5h'; it takes a duration/],
+    [make('userToken', { ...user, expiresIn: 60 }), /^Option "expiresIn" is 60; it takes .*write "60s"/],
+    [make('userToken', { audience: AUD }), /^Option "email" is missing; it takes text/],
+    [make('userToken', { ...user, email: 7 }), /^Option "email" is 7; it takes text/],
+    [make('userToken', { ...user, country: undefined }), /^Option "country" is undefined; it takes text/],
+    [make('userToken', { email: 'a@acme.com' }), /^Option "audience" is missing; it takes an AUD tag or a list of them/],
+    [make('userToken', { ...user, audience: [] }), /^Option "audience" is \[\]; it takes an AUD tag/],
+    [make('userToken', { ...user, audience: '' }), /^Option "audience" is ''; it takes an AUD tag/],
+    [make('serviceToken', { audience: AUD }), /^Option "clientId" is missing/],
+    [make('certificateToken', { audience: AUD, clientId: 'x' }), /^In certificateToken\(options\), "clientId" is not known/],
+    [make('metaToken', { audience: AUD, email: 'x' }), /^In metaToken\(options\), "email" is not known/],
+    [make('matchToken', {}), /^Option "audience" is missing/],
+    [make('orgToken', { audience: AUD }), /^Option "email" is missing/]
+  ] as const) {
+    t.throws(call, { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message }, String(message))
+  }
+})
