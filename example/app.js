@@ -1,19 +1,34 @@
 // A small application behind Cloudflare Access: what a real one would look like.
 import Fastify from 'fastify'
 import cfAccess, { guard } from 'fastify-cf-access'
+import { serveWebSockets } from './recipes/web-socket.js'
+
+/** The hostname of a second Access application, with its own AUD tag. */
+export const PARTNERS = 'partners.localhost'
 
 /**
- * @param {{ teamDomain: string, audience: string }} access where the users come from
+ * @param {{ teamDomain: string, audience: string, partnerAudience?: string }} access where the users come from
  * @param {import('fastify').FastifyServerOptions} [options]
  */
-export async function createApp (access, options) {
+export async function createApp ({ teamDomain, audience, partnerAudience }, options) {
   const app = Fastify(options)
+  const byHostname = { localhost: audience, '127.0.0.1': audience, [PARTNERS]: partnerAudience ?? audience }
 
   // Registered first, so that `request.cfAccess` and `app.cfAccess` are there for every route.
   // Nothing is guarded here unless it asks.
-  await app.register(cfAccess, { ...access, global: false })
+  await app.register(cfAccess, {
+    teamDomain,
+    audience: partnerAudience === undefined ? audience : byHostname,
+    global: false
+  })
 
-  app.get('/', async () => 'Anyone can read this.\n')
+  // A public page that greets a user who is logged in.
+  app.get('/', { config: { cfAccess: 'optional' } }, async ({ cfAccess }) =>
+    `Anyone can read this${cfAccess?.email === undefined ? '' : `, also ${cfAccess.email}`}.\n`)
+
+  // Only at the partners' hostname. A user of the other Access application has no token for it.
+  app.get('/prices', { config: { cfAccess: true }, constraints: { host: /^partners\.localhost(?::\d+)?$/ } },
+    async () => 'The prices for partners.\n')
 
   app.get('/reports', { onRequest: guard({ include: { emailDomain: 'example.com' } }) },
     async () => 'Our own users may read this.\n')
@@ -27,8 +42,21 @@ export async function createApp (access, options) {
     return reply.code(teams.some(({ state }) => state !== 'unavailable') ? 200 : 503).send(teams)
   })
 
-  await app.register(admin, { ...access, prefix: '/admin' })
+  // A WebSocket beside the routes, which no hook sees.
+  const sockets = serveWebSockets(app, '/live')
+  sockets.on('connection', greet)
+
+  await app.register(admin, { teamDomain, audience, prefix: '/admin' })
   return app
+}
+
+/**
+ * @param {import('ws').WebSocket} client
+ * @param {import('node:http').IncomingMessage} _request
+ * @param {import('fastify-cf-access').CfAccessIdentity} identity
+ */
+function greet (client, _request, identity) {
+  client.send(`Hello ${identity.email ?? identity.kind}`)
 }
 
 /** @type {import('fastify').FastifyPluginAsync<{ teamDomain: string, audience: string }>} */

@@ -9,7 +9,7 @@ const { CF_ACCESS_TEAM_DOMAIN: teamDomain, CF_ACCESS_AUD: audience, PORT = '3000
 const checking = process.argv.includes('--check')
 
 if (teamDomain !== undefined && audience !== undefined) await runForReal(teamDomain, audience)
-else await runOnStandIn('f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1')
+else await runOnEmulator('f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1')
 
 /**
  * @param {string} teamDomain
@@ -22,11 +22,12 @@ async function runForReal (teamDomain, audience) {
 }
 
 /** @param {string} audience */
-async function runOnStandIn (audience) {
+async function runOnEmulator (audience) {
   const [team, strangers] = await Promise.all([createAccessTeam(), createAccessTeam()])
-  const app = await createApp({ teamDomain: team.domain, audience })
+  const partnerAudience = '9'.repeat(64)
+  const app = await createApp({ teamDomain: team.domain, audience, partnerAudience })
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
-  const allAsExpected = await tryOut(origin, createRequests(team, strangers, audience))
+  const allAsExpected = await tryOut(origin, createRequests(team, strangers, { audience, partnerAudience }))
   await Promise.all([app.close(), team.close(), strangers.close()])
 
   if (checking) process.exitCode = allAsExpected ? 0 : 1

@@ -394,7 +394,7 @@ t.test('D-22 with the key at hand a guard is synchronous, for a new token and wi
   t.equal(isSynchronous.at(-1), true, 'the second token, whose key was fetched for the first')
 })
 
-t.test('guard without its parentheses says what to write, and admits nobody', async t => {
+t.test('guard without its parentheses says what to write, and admits no request', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, global: false })
   app.get('/', { onRequest: guard as never }, async () => 'in')

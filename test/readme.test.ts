@@ -103,7 +103,7 @@ t.test('the README\'s server of Node\'s own verifies too', async t => {
   t.equal(await (await fetch(origin, { headers })).text(), 'hello a@acme.com')
 })
 
-t.test('the README\'s page greets whoever is logged in', async t => {
+t.test('the README\'s page greets a user who is logged in', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   installOn(app, snippetWith("'stranger'"))

@@ -1,21 +1,14 @@
 // Signs in with a real browser, as a user would. Not part of `npm test`, which needs no browser.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { chromium } from 'playwright-core'
 import { startBehindEdge } from '../../example/edge.js'
+import { launch } from './launch.js'
 
-const { CHROMIUM_PATH: executablePath = '/usr/bin/chromium', SCREENSHOTS: screenshots } = process.env
+const { SCREENSHOTS: screenshots } = process.env
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
-
-if (!existsSync(executablePath)) {
-  console.error(
-    `There is no Chromium at ${executablePath}. Install it (Debian: apt-get install chromium), or say where it is by CHROMIUM_PATH.`)
-  process.exit(1)
-}
 
 /** @type {import('playwright-core').Browser} */
 let browser
@@ -23,8 +16,7 @@ let browser
 let started
 
 before(async () => {
-  // Without its sandbox, which the superuser of a container cannot have.
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  browser = await launch()
   started = await start()
 })
 

@@ -85,11 +85,14 @@ const PORTS: ReadonlyArray<readonly [isSame: boolean, origin: string, host: stri
   [true, 'https://app', 'app'], [true, 'https://app:8443', 'app:8443'], [true, 'https://app', 'app:443'],
   [true, 'http://app', 'app:80'], [true, 'https://app', 'app:3000'], // a proxy that adds its upstream's port
   [true, 'https://app:8443', 'app'], [true, 'http://[::1]:3000', '[::1]:3000'], [true, 'http://[::1]', '[::1]'],
+  [true, 'https://app', 'APP:443'], [true, 'web+app://app', 'app'], [true, 'x://app', 'app'],
+  [true, 'https://app:8443', 'app:443'], [true, 'https://app:8443', 'app:80'], // default ports do not count
+  [true, 'https://app:443', 'app:3000'], [true, 'http://app:80', 'app:3000'],
   [true, 'http://127.0.0.1:3000', '127.0.0.1:3000'], [true, 'tauri://localhost', 'localhost'],
   [false, 'https://app:8443', 'app:9443'], [false, 'http://127.0.0.1:3001', '127.0.0.1:3000'],
   [false, 'http://[::1]:3001', '[::1]:3000'], [false, 'http://localhost:3000', '127.0.0.1:3000'],
   [false, 'https://app', 'app.'], [false, 'https://app', ''], [false, 'https://app', 'app@app'],
-  [false, 'https://app:x', 'app:x'], [false, 'https://', '']
+  [false, 'https://app:x', 'app:x'], [false, 'https://app:', 'app:'], [false, 'http://[]', '[]'], [false, 'https://', '']
 ]
 
 t.test('X-25 hosts are compared, and ports where both have one', async t => {
@@ -101,7 +104,8 @@ t.test('X-25 hosts are compared, and ports where both have one', async t => {
 })
 
 t.test('X-25 origins that a registration or a route trusts', async t => {
-  const trusted = ['https://web.example.com', 'https://web.example.com:8443', 'tauri://localhost', 'http://[::1]:3000']
+  const trusted = ['https://web.example.com', 'https://web.example.com:8443', 'https://web.example.com:80',
+    'http://web.example.com:443', 'tauri://localhost', 'http://[::1]:3000']
   const app = await start(t, { trustedOrigins: trusted })
   const statusOf = async (url: string, origin: string): Promise<number> => {
     const headers = { ...bearing(token), host: HOST, origin, 'sec-fetch-site': 'cross-site' }
@@ -128,7 +132,9 @@ t.test('X-25 a rejection has its code, and the first of a registration is warned
   const app = await start(t, {}, { logger })
   const headers = { ...bearing(token), host: HOST, origin: `${EVIL}/${'x'.repeat(300)}` }
   const request = { method: 'POST', url: '/', headers } as const
-  for (const why of ['first', 'second']) await expectRejected(t, app, request, 403, 'CROSS_ORIGIN', why)
+  await expectRejected(t, app, request, 403, 'CROSS_ORIGIN', 'the first')
+  t.strictSame(lines.map(({ level }) => level).filter(level => level === 40), [40])
+  await expectRejected(t, app, request, 403, 'CROSS_ORIGIN', 'the second')
   const warnings = lines.filter(({ level }) => level === 40)
   t.match(warnings, [{ origin: /^https:\/\/evil\.example\/x+$/, host: HOST, msg: /trustProxy.*trustedOrigins/ }])
   t.equal(warnings.length, 1)
