@@ -13,7 +13,8 @@ interface Line {
   readonly level: number
   readonly msg: string
   readonly guards?: string
-  readonly team?: string
+  readonly teams?: readonly string[]
+  readonly tag?: string
   readonly audience?: readonly string[]
 }
 
@@ -149,4 +150,19 @@ t.test('R-50 R-34 middleware that is registered before is warned of', async t =>
     await app.register(fastifyMiddie)
     app.get('/', page)
   }), [])
+})
+
+t.test('an AUD tag that cannot be one is warned of, for a real team', async t => {
+  const uuid = 'c0a80101-7b3c-4f8e-9a52-0d6f1e2b3c4d'
+  const register = (own: Partial<CfAccessOptions>) => (app: FastifyInstance): void => {
+    app.register(cfAccess, { ...options, teamDomain: 'acme', fetch: async () => new Response('{}'), ...own })
+    app.get('/', page)
+  }
+  const WARNING = /^This does not look like an AUD tag, which has 64 hex digits\. It is in the Zero Trust dashboard/
+  for (const audience of [uuid, [AUD, uuid], { 'a.example.com': AUD, 'b.example.com': [uuid] }]) {
+    const lines = await linesOf(t, register({ audience }))
+    t.match(lines.filter(({ level, tag }) => level === 40 && tag !== undefined), [{ tag: uuid, msg: WARNING }])
+  }
+  t.strictSame((await warningsOf(t, register({ audience: [AUD, OTHER_AUD] }))).filter(text => WARNING.test(text)), [])
+  t.strictSame(await warningsOf(t, register({ teamDomain: team.domain, audience: uuid })), [], 'an emulator\'s tag')
 })
