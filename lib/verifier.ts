@@ -51,9 +51,6 @@ export interface CfAccessVerifier {
 
 const READERS = { ...TOKEN_READERS, policy: optional(compilePolicy) }
 
-// What a refresh does is on the channels; there is no logger here.
-const silent: KeyObserver = { rotated: () => undefined, failed: () => undefined }
-
 /**
  * Makes a verifier, and starts fetching the keys.
  * @throws {OptionsInvalidError} for an invalid option
@@ -61,7 +58,8 @@ const silent: KeyObserver = { rotated: () => undefined, failed: () => undefined 
 export function createVerifier (options: CfAccessVerifierOptions): CfAccessVerifier {
   const { policy, ...read } = readOptions(options, READERS)
   const settings = { ...toTokenSettings(read), policy }
-  const observer = { ...silent }
+  // There is no logger here; refreshes are reported on the channel.
+  const observer: KeyObserver = { rotated: () => undefined, failed: () => undefined }
   const teams = trustTeams(settings, observer)
   const admission = createAdmission(settings, teams, parseCookie, (facts, message) => {
     process.emitWarning(`${message} ${JSON.stringify(facts)}`, 'CfAccessWarning')
