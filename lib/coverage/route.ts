@@ -10,7 +10,7 @@ import type { RouteConfig } from './route-config.js'
 /** What a request must satisfy: every one of these registrations, each together with what the route asks for. */
 export interface Requirement extends Checks {
   readonly registrations: readonly Registration[]
-  /** Whether the request reaches the handler in any case, without an identity where one of them does not admit it. */
+  /** Whether the request reaches the handler in any case; without an identity, unless all of them admit it. */
   readonly isOptional: boolean
 }
 
@@ -89,7 +89,7 @@ function toRequirement (
 ): Requirement {
   return {
     registrations: optional.length === 0 ? required : unique([...required, ...optional]),
-    isOptional: required.length === 0 && optional.length > 0,
+    isOptional: required.length === 0,
     policy,
     trustedOrigins
   }

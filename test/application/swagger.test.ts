@@ -56,6 +56,7 @@ t.test('guarded routes carry the security requirement and their rejections, othe
   app.get('/admin/health', { config: { cfAccess: false } }, handler)
   app.get('/asks', { config: { cfAccess: true } }, handler)
   app.get('/hook', { preHandler: [async () => {}, guard()] }, handler)
+  app.get('/other-hook', { onRequest: async () => {}, preHandler: [async () => {}] }, handler)
   app.register(async scope => {
     scope.get('/early', handler)
     scope.register(cfAccess, options)
@@ -72,6 +73,7 @@ t.test('guarded routes carry the security requirement and their rejections, othe
     '/admin/health': false,
     '/asks': true,
     '/hook': true,
+    '/other-hook': false,
     '/scope/early': true,
     '/scope/late': true,
     '/scope/inner': true,
