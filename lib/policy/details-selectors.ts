@@ -10,12 +10,13 @@ import {
 export const DETAILS_SELECTORS: Readonly<Record<string, Selector>> = {
   identityProvider: {
     takes: 'an identity provider\'s ID or kind, or a list of them, and no patterns',
-    compile: textSelector(TEXT,
-      askingUsers(({ identityProvider }, values) => identityProvider && anyOf(Object.values(identityProvider), values)))
+    compile: textSelector(TEXT, values =>
+      askingUsers(({ identityProvider }) => identityProvider && anyOf(Object.values(identityProvider), values)))
   },
   authMethod: {
     takes: 'an authentication method such as "mfa", or a list of them, and no patterns',
-    compile: textSelector(TEXT, askingUsers(({ authMethods }, values) => authMethods && anyOf(authMethods, values)))
+    compile: textSelector(TEXT, values =>
+      askingUsers(({ authMethods }) => authMethods && anyOf(authMethods, values)))
   },
   devicePosture: {
     takes: 'a device posture check\'s name or ID, or a list of them, and no patterns',
@@ -32,9 +33,7 @@ function anyOf (texts: ReadonlyArray<string | undefined>, values: TextSet): bool
 
 function compileChecks (value: unknown): Matcher | null {
   const names = readList(value, item => isText(item, TEXT) ? new TextSet([item]) : null)
-  if (names === null) return null
-  const match = asking<null>(details => matchAny(names.map(name => passesCheck(details, name))))
-  return (identity, details) => match(identity, null, details)
+  return names && asking(details => matchAny(names.map(name => passesCheck(details, name))))
 }
 
 /** Checks of one name must have one result. A check that Access does not tell of has none. */
@@ -52,8 +51,8 @@ function passesCheck ({ devicePosture }: CfAccessDetails, name: TextSet): boolea
 
 /** A question that only `true` asks. */
 function trueSelector (read: (details: CfAccessDetails) => boolean | undefined): Selector['compile'] {
-  const match = asking<null>(read)
-  return value => value === true ? (identity, details) => match(identity, null, details) : null
+  const match = asking(read)
+  return value => value === true ? match : null
 }
 
 function compileIps (value: unknown): Matcher | null {
@@ -61,8 +60,7 @@ function compileIps (value: unknown): Matcher | null {
   if (ranges === null) return null
   const list = new BlockList()
   for (const { address, bits, family } of ranges) list.addSubnet(address, bits, family)
-  const match = asking<null>(({ ip }) => ip === undefined || isIP(ip) === 0 ? undefined : list.check(ip, familyOf(ip)))
-  return (identity, details) => match(identity, null, details)
+  return asking(({ ip }) => ip === undefined || isIP(ip) === 0 ? undefined : list.check(ip, familyOf(ip)))
 }
 
 interface Range {

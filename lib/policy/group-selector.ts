@@ -29,9 +29,7 @@ export function compileGroups (value: unknown): Matcher | null {
   const among = (member: GroupMember): TextSet =>
     new TextSet(groups.filter(({ members }) => members.includes(member)).map(({ text }) => text), similar)
   const values: GroupValues = { id: among('id'), name: among('name'), email: among('email') }
-  const match =
-    askingUsers(({ groups }, values: GroupValues) => groups && matchAny(groups.map(group => matchGroup(group, values))))
-  return (identity, details) => match(identity, values, details)
+  return askingUsers(({ groups }) => groups && matchAny(groups.map(group => matchGroup(group, values))))
 }
 
 function readGroup (value: unknown): GroupValue | null {

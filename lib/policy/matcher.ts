@@ -34,17 +34,17 @@ export function rejectValue (name: string, value: unknown, takes: string): never
   throw new OptionsInvalidError(`${name} is ${describe(value)}; it takes ${takes}.`)
 }
 
-/** @param any the question that `true` stands for, where it is valid */
+/**
+ * @param matcherOf makes the matcher of a rule's values
+ * @param any the question that `true` stands for, where it is valid
+ */
 export function textSelector (
-  form: RegExp, match: (identity: CfAccessIdentity, values: TextSet, details: CfAccessDetails | null) => Match,
-  any: Matcher | null = null
+  form: RegExp, matcherOf: (values: TextSet) => Matcher, any: Matcher | null = null
 ): Selector['compile'] {
   return value => {
     if (value === true) return any
     const texts = readList(value, item => isText(item, form) ? item : null)
-    if (texts === null) return null
-    const values = new TextSet(texts)
-    return (identity, details) => match(identity, values, details)
+    return texts && matcherOf(new TextSet(texts))
   }
 }
 
@@ -58,17 +58,16 @@ export function isText (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
 }
 
-/** A selector that only Access can answer. */
-export function asking<Values> (match: (details: CfAccessDetails, values: Values) => boolean | undefined) {
-  return (_identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match =>
-    details === null ? NEEDS_DETAILS : match(details, values)
+/** A matcher that only Access can answer. */
+export function asking (match: (details: CfAccessDetails) => boolean | undefined): Matcher {
+  return (_identity, details) => details === null ? NEEDS_DETAILS : match(details)
 }
 
 /** As {@link asking}, for what only users have. */
-export function askingUsers<Values> (match: (details: CfAccessUserDetails, values: Values) => boolean | undefined) {
-  return (identity: CfAccessIdentity, values: Values, details: CfAccessDetails | null): Match => {
+export function askingUsers (match: (details: CfAccessUserDetails) => boolean | undefined): Matcher {
+  return (identity, details) => {
     if (identity.kind !== 'user') return false
-    return details === null ? NEEDS_DETAILS : match(details as CfAccessUserDetails, values)
+    return details === null ? NEEDS_DETAILS : match(details as CfAccessUserDetails)
   }
 }
 

@@ -100,13 +100,13 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
   email: {
     takes: 'an e-mail address, a list of them, or true for any user, and no patterns: ' +
       'for a whole domain use emailDomain',
-    compile: textSelector(EMAIL, (identity, values) => identity.kind === 'user' && values.has(identity.email),
+    compile: textSelector(EMAIL, values => identity => identity.kind === 'user' && values.has(identity.email),
       identity => identity.kind === 'user')
   },
   emailDomain: {
     takes: 'a domain such as "acme.com", without the "@", or a list of them, and no patterns',
     compile: textSelector(/^[^\s@*]+$/,
-      (identity, values) => identity.kind === 'user' && hasDomain(values, identity.email))
+      values => identity => identity.kind === 'user' && hasDomain(values, identity.email))
   },
   group: {
     takes: 'a group\'s ID, name or e-mail address, { id }, { name } or { email }, or a list of them, and no patterns',
@@ -115,20 +115,20 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
   serviceToken: {
     takes: 'a client ID, which ends in ".access", a list of them, or true for any service token, and no patterns',
     compile: textSelector(/^[^\s*]+\.access$/,
-      (identity, values) => identity.kind === 'service' && values.has(identity.clientId),
+      values => identity => identity.kind === 'service' && values.has(identity.clientId),
       identity => identity.kind === 'service')
   },
   commonName: {
     takes: 'a certificate\'s common name, a list of them, or true for any certificate, and no patterns: ' +
       '"*" only as the first label of a wildcard certificate\'s name',
     compile: textSelector(COMMON_NAME,
-      (identity, values) => identity.kind === 'certificate' && hasCommonName(values, identity.commonName),
+      values => identity => identity.kind === 'certificate' && hasCommonName(values, identity.commonName),
       identity => identity.kind === 'certificate')
   },
   country: {
     takes: 'a two-letter country code, or a list of them, and no patterns',
     compile: textSelector(/^[a-z]{2}$/i,
-      (identity, values) => identity.kind === 'user' && identity.country !== undefined
+      values => identity => identity.kind === 'user' && identity.country !== undefined
         ? values.has(identity.country)
         : undefined)
   },

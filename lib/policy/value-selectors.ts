@@ -17,12 +17,12 @@ export function compileClaims (claims: unknown, name: string): CompiledSelector[
 export function compileAttributes (attributes: unknown, name: string): CompiledSelector[] {
   return readValues(attributes, name, 'attributes and their values such as { department: "finance" }')
     .map(({ path, match }) => {
-      const ask = askingUsers<null>(({ samlAttributes, oidcFields }) => {
+      const ask = askingUsers(({ samlAttributes, oidcFields }) => {
         const found = [samlAttributes, oidcFields].map(owner => valueAt(owner, path))
         const [first, ...others] = found.filter(value => value !== undefined).map(match)
         return others.every(other => other === first) ? first : undefined
       })
-      return { name: `attribute.${path}`, match: (identity, details) => ask(identity, null, details) }
+      return { name: `attribute.${path}`, match: ask }
     })
 }
 
