@@ -53,7 +53,10 @@ async function wantedSources (wanted) {
     })
     for (const source of sources) {
       for (const file of await expand(source)) {
-        if (wanted.length === 0 || wanted.includes(subject) || wanted.includes(file)) found.push({ file, tests: paths })
+        if (wanted.length > 0 && !wanted.includes(subject) && !wanted.includes(file)) continue
+        // The module's own test goes first.
+        const own = file.replace(/^lib(.*)\.ts$/, 'test$1.test.ts')
+        found.push({ file, tests: [...paths.filter(path => path === own), ...paths.filter(path => path !== own)] })
       }
     }
   }
