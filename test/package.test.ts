@@ -82,7 +82,7 @@ const project = t.testdir({
   'readme.ts': `
     import Fastify from 'fastify'
     const app = Fastify()
-    ${/```ts\n(.*?)```/s.exec(readme)![1]!}`,
+    ${/```ts title=types\n(.*?)```/s.exec(readme)![1]!}`,
   'tsconfig.json': JSON.stringify({
     compilerOptions: COMPILER_OPTIONS,
     files: ['use.ts', 'readme.ts']

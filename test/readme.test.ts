@@ -1,30 +1,32 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess } from '../lib/index.js'
+import * as exported from '../lib/index.js'
 import { startEdge } from './fixtures/edge.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 import { root } from './fixtures/root.js'
 
 const readme = await readFile(join(root, 'README.md'), 'utf8')
-const snippets = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code!)
+const snippets = new Map([...readme.matchAll(/```[jt]s title=([\w-]+)\n(.*?)```/gs)].map(([, title, code]) => [title!, code!]))
 const team = await startTeam(t)
+const { cfAccess } = exported
 
-/** The one snippet that has this text in it. */
-function snippetWith (text: string): string {
-  const [found, ...others] = snippets.filter(code => code.includes(text))
-  if (found === undefined || others.length > 0) throw new Error(`README has not one snippet with ${text}`)
-  return found
+function snippet (title: string): string {
+  const code = snippets.get(title)
+  if (code === undefined) throw new Error(`README has no snippet with the title ${title}`)
+  return code
 }
 
 /** Runs a snippet that declares something on `app`. */
-function installOn (app: FastifyInstance, snippet: string): void {
-  const install = new Function('app', snippet) as (app: FastifyInstance) => void // eslint-disable-line no-new-func
-  install(app)
+function installOn (app: FastifyInstance, code: string): void {
+  const body = code.replace(/^import (.*) from 'fastify-cf-access'$/m, 'const $1 = exported')
+  const install = new Function('app', 'exported', body) // eslint-disable-line no-new-func
+  install(app, exported)
 }
 
 /** Runs a snippet as pasted, with the team and the port replaced by those of the test. */
@@ -46,14 +48,15 @@ async function originOf (child: ChildProcess): Promise<string> {
 }
 
 const USES = [
-  { use: 'a prefix', text: "'your AUD tag'", open: '/', guarded: '/admin', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
-  { use: 'a scope', text: 'setNotFoundHandler', open: '/admin/health', guarded: '/admin/keys', method: 'GET', token: team.userToken({ email: 'root@acme.com', audience: AUD }) },
-  { use: 'a route', text: '/users/:id', open: '/', guarded: '/users/1', method: 'DELETE', token: team.userToken({ email: 'root@acme.com', audience: AUD }) }
+  { title: 'prefix', open: '/', guarded: '/admin', method: 'GET' },
+  { title: 'scope', open: '/admin/health', guarded: '/admin/keys', method: 'GET' },
+  { title: 'route', open: '/', guarded: '/users/1', method: 'DELETE' }
 ]
 
-for (const { use, text, open, guarded, method, token } of USES) {
-  t.test(`the README's ${use} guards what it says`, async t => {
-    const origin = await originOf(run(t, snippetWith(text)))
+for (const { title, open, guarded, method } of USES) {
+  t.test(`the README's ${title} guards what it says`, async t => {
+    const origin = await originOf(run(t, snippet(title)))
+    const token = team.userToken({ email: 'root@acme.com', audience: AUD })
     t.equal((await fetch(origin + open)).status, 200)
     t.equal((await fetch(origin + guarded, { method })).status, 401)
     t.equal((await fetch(origin + guarded, { method, headers: bearing(token) })).status, 200)
@@ -61,7 +64,7 @@ for (const { use, text, open, guarded, method, token } of USES) {
 }
 
 t.test('the README\'s OpenAPI document shows which routes are guarded', async t => {
-  const origin = await originOf(run(t, snippetWith('openapi: {}')))
+  const origin = await originOf(run(t, snippet('openapi')))
   const { components, paths } = await (await fetch(`${origin}/openapi.json`)).json() as {
     components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown, responses: object } }>
   }
@@ -71,8 +74,8 @@ t.test('the README\'s OpenAPI document shows which routes are guarded', async t 
 })
 
 t.test('the README\'s listener hears of a rejection', async t => {
-  const listener = snippetWith('channels.rejection')
-  const whole = `${snippetWith("'your AUD tag'").replace('await app.listen({ port: 3000 })', '')}
+  const listener = snippet('channels')
+  const whole = `${snippet('prefix').replace('await app.listen({ port: 3000 })', '')}
     ${listener}
     await app.inject('/admin')`
   const [line] = await once(createInterface({ input: run(t, whole).stdout! }), 'line')
@@ -80,13 +83,13 @@ t.test('the README\'s listener hears of a rejection', async t => {
 })
 
 t.test('the README\'s test of one\'s own routes passes', async t => {
-  const [code] = await once(run(t, snippetWith('node:assert')), 'exit')
+  const [code] = await once(run(t, snippet('testing')), 'exit')
   t.equal(code, 0)
 })
 
 t.test('the README\'s error handler answers 400 instead of 401, and changes nothing else', async t => {
   const app = createApp(t)
-  installOn(app, snippetWith('setErrorHandler((error'))
+  installOn(app, snippet('bad-request'))
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { serviceToken: true } } })
   app.get('/', async () => 'in')
   t.equal((await app.inject('/')).statusCode, 400)
@@ -95,9 +98,9 @@ t.test('the README\'s error handler answers 400 instead of 401, and changes noth
 })
 
 t.test('the README\'s server of Node\'s own verifies too', async t => {
-  const snippet = snippetWith('fastify-cf-access/verifier')
+  const code = snippet('verifier')
     .replace('server.listen(3000)', "server.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port))")
-  const origin = await originOf(run(t, snippet))
+  const origin = await originOf(run(t, code))
   t.equal((await fetch(origin)).status, 401)
   const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
   t.equal(await (await fetch(origin, { headers })).text(), 'hello a@acme.com')
@@ -106,7 +109,7 @@ t.test('the README\'s server of Node\'s own verifies too', async t => {
 t.test('the README\'s page greets a user who is logged in', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
-  installOn(app, snippetWith("'stranger'"))
+  installOn(app, snippet('optional'))
   t.equal((await app.inject('/')).body, 'hello stranger')
   const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
   t.equal((await app.inject({ url: '/', headers })).body, 'hello a@acme.com')
@@ -115,9 +118,9 @@ t.test('the README\'s page greets a user who is logged in', async t => {
 t.test('the README\'s map accepts each tag on its own hostname', async t => {
   const app = createApp(t)
   const tags = { APP_TAG: AUD, SHOP_TAG: OTHER_AUD, STOCK_TAG: 'c'.repeat(64) }
-  const snippet = snippetWith('SHOP_TAG').replace("'acme'", `'${team.domain}'`)
+  const code = snippet('hostnames').replace("'acme'", `'${team.domain}'`)
   const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor
-  await new AsyncFunction('app', 'cfAccess', ...Object.keys(tags), snippet)(app, cfAccess, ...Object.values(tags))
+  await new AsyncFunction('app', 'cfAccess', ...Object.keys(tags), code)(app, cfAccess, ...Object.values(tags))
   app.get('/', async () => 'in')
   const headers = bearing(team.userToken({ email: 'a@acme.com', audience: OTHER_AUD }))
   t.equal((await app.inject({ url: '/', headers: { ...headers, host: 'shop.example.net' } })).statusCode, 200)
@@ -129,3 +132,47 @@ t.test('the README\'s configuration is one', async t => {
   const edge = await startEdge(t, { ...JSON.parse(config!) })
   t.strictSame(edge.applications.map(({ path }) => path), ['/admin', '/reports'])
 })
+
+// The oldest and the newest; package.json has the aliases.
+const COMPILERS = ['typescript-5.5', 'typescript-7']
+const COMPILER_OPTIONS = {
+  module: 'nodenext',
+  target: 'es2023',
+  types: ['node'],
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  exactOptionalPropertyTypes: true,
+  noEmit: true
+}
+// What snippets that are a part of an application stand on.
+const SURROUNDINGS = `
+  import type {} from '@fastify/websocket'
+  import type { FastifyInstance } from 'fastify'
+  import type plugin from 'fastify-cf-access'
+  declare global {
+    const app: FastifyInstance
+    const cfAccess: typeof plugin
+    const APP_TAG: string
+    const SHOP_TAG: string
+    const STOCK_TAG: string
+  }`
+
+t.test('every snippet of the README compiles in strict TypeScript', async t => {
+  const modules = [...snippets].map(([title, code]) => [`${title}.ts`, `${code}\nexport {}\n`] as const)
+  const project = t.testdir({
+    ...Object.fromEntries(modules),
+    'surroundings.ts': SURROUNDINGS,
+    'tsconfig.json': JSON.stringify({ compilerOptions: COMPILER_OPTIONS })
+  })
+  t.equal(readme.match(/^```[jt]s\b/gm)!.length, modules.length, 'every snippet has a title of its own')
+  await Promise.all(COMPILERS.map(async name => {
+    const compiler = join(root, 'node_modules', name, 'bin', 'tsc')
+    t.equal(await outputOf(process.execPath, [compiler, '-p', project]), '', name)
+  }))
+})
+
+/** What a program prints, whatever its exit code. */
+async function outputOf (program: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, args).catch((error: { stdout: string }) => error)
+  return stdout
+}

@@ -8,8 +8,8 @@ export const subjects = {
     sources: ['lib/coverage', 'lib/registration.ts'],
     tests: [
       'coverage/possible-paths', 'coverage/prefix', 'coverage/cross-origin', 'coverage/registry', 'coverage/route',
-      'optional', 'options', 'coverage/start-log', 'guard', 'application/swagger', 'application/autoload',
-      'application/fuzz'
+      'optional', 'options', 'coverage/start-log', 'guard', 'application/teams', 'application/swagger',
+      'application/autoload', 'application/fuzz'
     ]
   },
   guard: {
