@@ -22,10 +22,10 @@ export function announceAtStart (registration: Registration): void {
   })
 }
 
-/** A real tag has 64 hex digits. What is pasted by mistake is the ID of the application, a UUID. */
+/** A real tag has 64 hex digits, in lower case. What is pasted by mistake is the ID of the application, a UUID. */
 function warnOfOddTags ({ tags }: Audience, { log }: FastifyInstance): void {
   for (const tag of Object.values(tags).flat()) {
-    if (!/^[0-9a-f]{64}$/i.test(tag)) log.warn({ tag }, ODD_TAG)
+    if (!/^[0-9a-f]{64}$/.test(tag)) log.warn({ tag }, ODD_TAG)
   }
 }
 
@@ -46,8 +46,8 @@ function warnIfUnused (registration: Registration): void {
 const EVERY_HOSTNAME = 'Each of the AUD tags in "audience" is accepted on every hostname. ' +
   'To accept each on its own hostname, write audience: { hostname: tag }.'
 
-const ODD_TAG = 'This does not look like an AUD tag, which has 64 hex digits. It is in the Zero Trust dashboard: ' +
-  'Access controls, Applications, your application, Basic information.'
+const ODD_TAG = 'This does not look like an AUD tag, which has 64 hex digits in lower case. ' +
+  'It is in the Zero Trust dashboard: Access controls, Applications, your application, Basic information.'
 
 const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs ' +
   'before it, for requests that are not authenticated. Register fastify-cf-access first ' +

@@ -228,6 +228,20 @@ t.test('a policy that a later hook puts in another\'s place counts', async t => 
   t.equal(await statusOf('/x', tokenOfA), 403)
 })
 
+t.test('P-26 such a policy counts as it was when the next registration saw the route', async t => {
+  const policy = { include: { email: 'root@acme.com' } }
+  const statusOf = await start(t, async app => {
+    await app.register(cfAccess, A)
+    app.addHook('onRoute', route => { route.config = { ...route.config, cfAccess: policy } })
+    await app.register(async scope => {
+      await scope.register(cfAccess, A)
+      scope.get('/x', { config: { cfAccess: true } }, page)
+      policy.include.email = 'a@acme.com'
+    })
+  })
+  t.equal(await statusOf('/x', tokenOfA), 403)
+})
+
 t.test('P-27 two registrations admit one identity, not one each', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...A, prefix: '/admin' })

@@ -158,11 +158,16 @@ t.test('an AUD tag that cannot be one is warned of, for a real team', async t =>
     app.register(cfAccess, { ...options, teamDomain: 'acme', fetch: async () => new Response('{}'), ...own })
     app.get('/', page)
   }
-  const WARNING = /^This does not look like an AUD tag, which has 64 hex digits\. It is in the Zero Trust dashboard/
+  const WARNING =
+    /^This does not look like an AUD tag, which has 64 hex digits in lower case\. It is in the Zero Trust dashboard/
   for (const audience of [uuid, [AUD, uuid], { 'a.example.com': AUD, 'b.example.com': [uuid] }]) {
     const lines = await linesOf(t, register({ audience }))
     t.match(lines.filter(({ level, tag }) => level === 40 && tag !== undefined), [{ tag: uuid, msg: WARNING }])
   }
+  for (const audience of [AUD.toUpperCase(), `${AUD}0`, `0${AUD}`, AUD.slice(1)]) {
+    t.match(await warningsOf(t, register({ audience })), [WARNING], audience)
+  }
+  t.match(await warningsOf(t, register({ teamDomain: [team.domain, 'acme'], audience: uuid })), [WARNING], 'two teams')
   t.strictSame((await warningsOf(t, register({ audience: [AUD, OTHER_AUD] }))).filter(text => WARNING.test(text)), [])
   t.strictSame(await warningsOf(t, register({ teamDomain: team.domain, audience: uuid })), [], 'an emulator\'s tag')
 })

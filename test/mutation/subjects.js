@@ -9,7 +9,7 @@ export const subjects = {
     tests: [
       'coverage/possible-paths', 'coverage/prefix', 'coverage/cross-origin', 'coverage/registry', 'coverage/route',
       'optional', 'options', 'coverage/start-log', 'guard', 'application/teams', 'application/swagger',
-      'application/autoload', 'application/fuzz'
+      'application/autoload', 'application/fuzz', 'policy/policy'
     ]
   },
   guard: {
