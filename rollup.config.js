@@ -5,12 +5,13 @@ import ts from 'typescript'
 
 const COMPILED = 'build/lib'
 const ENTRIES = ['index', 'verifier', 'testing/index', 'dev/index', 'dev/cli']
+const BROWSER = 'browser/index'
 
 // Declarations are not bundled: users can merge only an interface that is exported with a star.
 const declarations = {
   name: 'declarations',
   async writeBundle () {
-    const reached = new Set(ENTRIES)
+    const reached = new Set([...ENTRIES, BROWSER])
     for (const module of reached) {
       const file = `${module}.d.ts`
       const text = await readFile(join(COMPILED, file), 'utf8')
@@ -42,7 +43,7 @@ function isOfVerifier (id, { getModuleIds, getModuleInfo }) {
   return reached.has(id)
 }
 
-export default {
+const forNode = {
   input: Object.fromEntries(ENTRIES.map(name => [name, `${COMPILED}/${name}.js`])),
   external: id => !id.startsWith('.') && !id.startsWith('/'),
   plugins: [withoutComments, declarations],
@@ -54,3 +55,12 @@ export default {
     manualChunks: (id, modules) => /\/(?:dev|testing)\//.test(id) ? undefined : isOfVerifier(id, modules) ? 'verifier' : 'plugin'
   }
 }
+
+// One file, which an application can serve as it is.
+const forBrowsers = {
+  input: `${COMPILED}/${BROWSER}.js`,
+  plugins: [withoutComments],
+  output: { file: 'dist/browser.js' }
+}
+
+export default [forNode, forBrowsers]

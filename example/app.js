@@ -1,7 +1,11 @@
 // A small application behind Cloudflare Access: what a real one would look like.
+import { readFile } from 'node:fs/promises'
 import Fastify from 'fastify'
 import cfAccess, { guard } from 'fastify-cf-access'
 import { serveWebSockets } from './recipes/web-socket.js'
+
+const PAGE = new URL('page.html', import.meta.url)
+const ACCESS_MODULE = new URL(import.meta.resolve('fastify-cf-access/browser'))
 
 /** The hostname of a second Access application, with its own AUD tag. */
 export const PARTNERS = 'partners.localhost'
@@ -67,6 +71,11 @@ async function admin (scope, { teamDomain, audience }) {
   scope.setNotFoundHandler(async (_request, reply) => reply.code(404).send({ message: 'There is no such page' }))
 
   scope.get('/', async request => `Hello ${request.cfAccess?.kind === 'user' ? request.cfAccess.email : 'machine'}.\n`)
+
+  // A page that goes on when its session has ended.
+  scope.get('/page', async (_request, reply) => reply.type('text/html').send(await readFile(PAGE)))
+  scope.get('/access.js', async (_request, reply) => reply.type('text/javascript').send(await readFile(ACCESS_MODULE)))
+  scope.get('/time', async request => ({ time: new Date(), sessionEnds: request.cfAccess?.expiresAt }))
 
   // Beside the token, Access is asked for this user's groups.
   scope.get('/billing', { config: { cfAccess: { include: { group: 'billing' } } } }, async () => 'The books.\n')

@@ -40,12 +40,16 @@ async function stayUp (audience) {
   console.log(`
 Now by hand, through an emulator for Cloudflare's edge. Open
 
-  ${edge.domain}/admin
+  ${edge.url}/admin
 
-and sign in as Alice, who may come in, or as Bob, who may not. Or without a browser:
+and sign in as Alice, who may come in, or as Bob, who may not. A page whose session may end while it is open:
 
-  curl -i ${edge.domain}/admin
-  curl -i -X POST ${edge.domain}/deploy -H 'CF-Access-Client-Id: ${ROBOT.clientId}' -H 'CF-Access-Client-Secret: ${ROBOT.clientSecret}'
+  ${edge.url}/admin/page
+
+Without a browser:
+
+  curl -i ${edge.url}/admin
+  curl -i -X POST ${edge.url}/deploy -H 'CF-Access-Client-Id: ${ROBOT.clientId}' -H 'CF-Access-Client-Secret: ${ROBOT.clientSecret}'
 
 Press Ctrl+C to stop.`)
 }

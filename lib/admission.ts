@@ -2,6 +2,7 @@
 import { CrossOriginProtection, type TrustedOrigins } from './coverage/cross-origin.js'
 import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
+import type { SignOuts } from './identity/sign-outs.js'
 import type { CompiledPolicy } from './policy/policy.js'
 import type { Audience } from './token/audience.js'
 import { headerOrCookies, readHeader, type ReadTokens } from './token/extract.js'
@@ -35,7 +36,7 @@ export interface Checks {
 
 /** @param warn logs what an operator should see, once */
 export function createAdmission (
-  settings: AdmissionSettings, teams: readonly TrustedTeam[], parseCookie: ParseCookie,
+  settings: AdmissionSettings, teams: readonly TrustedTeam[], signOuts: SignOuts, parseCookie: ParseCookie,
   warn: (facts: object, message: string) => void
 ): Admission {
   const { policy, cookie, trustedOrigins, audience, clockTolerance, maxTokenAge, cacheMax, recheck } = settings
@@ -44,7 +45,7 @@ export function createAdmission (
     readTokens: cookie ? headerOrCookies(parseCookie) : readHeader,
     crossOrigin: new CrossOriginProtection(trustedOrigins, warn),
     audience,
-    verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams)
+    verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams, signOuts)
   }
 }
 

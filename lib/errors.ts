@@ -4,7 +4,7 @@ import { createError, type FastifyError } from '@fastify/error'
 /** Why a token is rejected, as one word. It goes to the log; clients never learn it. */
 export type TokenFault =
   | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
-  | 'issuer' | 'audience' | 'host' | 'type' | 'time' | 'identity' | 'revoked'
+  | 'issuer' | 'audience' | 'host' | 'type' | 'time' | 'identity' | 'revoked' | 'signed-out'
 
 interface RejectionConstructor<Reason extends string> {
   new (reason: Reason): FastifyError & {

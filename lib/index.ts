@@ -22,7 +22,7 @@ export {
 } from './channels.js'
 export { fromEnv, type CfAccessEnv } from './from-env.js'
 export { userOf } from './user-of.js'
-export { onExpiry } from './identity/session-end.js'
+export { onSessionEnd, type CfAccessSessionEnd } from './identity/session-end.js'
 export type { CfAccessDetails, CfAccessGroup, CfAccessMachineDetails, CfAccessUserDetails } from './identity/details.js'
 export type { CfAccessFetch } from './util/fetch-bounded.js'
 export type { CfAccessDuration } from './util/duration.js'

@@ -16,6 +16,7 @@ import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
 import { checkRequest, guard, runAsHook, type CfAccessGuard } from './guard.js'
 import type { CfAccessIdentity } from './identity/identity.js'
+import type { SignOuts } from './identity/sign-outs.js'
 import type { KeyObserver } from './keys/key-set.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import { checkOptional } from './optional.js'
@@ -24,6 +25,7 @@ import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
 import { cfAccessOnError } from './reject.js'
 import { serverStateOf } from './server-state.js'
+import { signOut } from './sign-out.js'
 import { acceptedOn } from './token/audience.js'
 import type { TrustedTeam } from './token/token-verifier.js'
 import { prefetchKeys, releaseTeams, statusOf, trustTeams, type CfAccessTeamStatus } from './trusted-teams.js'
@@ -58,6 +60,13 @@ export interface CfAccess {
    * @throws {NotRegisteredError} without a nearest registration, or with several of different teams
    */
   status (): readonly CfAccessTeamStatus[]
+  /**
+   * Ends a user's session here: its token is rejected until it expires, by every registration of this server, and
+   * `onSessionEnd()` calls back. While the session at the edge lives, the user's next page load brings a new token, so
+   * send the browser to `logoutUrl()` afterwards. At most 10,000 are kept, in this process.
+   * @throws {OptionsInvalidError} as a rejection, for a service, a certificate, and anything that is not an identity
+   */
+  signOut (identity: CfAccessIdentity): Promise<void>
   /**
    * The URL that logs a user out of every Access application of the team. With `at: 'application'` it is on your
    * app's own hostname, which also clears that cookie at once.
@@ -98,11 +107,11 @@ export type CfAccessRequest<
 
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
   const settings = checkOptions(options, fastify.prefix)
-  const { registry, keyObserver } = serverStateOf(fastify)
+  const { registry, keyObserver, signOuts } = serverStateOf(fastify)
   const teams = joinTeams(fastify, settings, keyObserver)
   const cookies = await cookiesOf(fastify)
   const registration: Registration = {
-    ...createAdmission(settings, teams, cookies.parseCookie, (facts, message) => fastify.log.warn(facts, message)),
+    ...createAdmission(settings, teams, signOuts, cookies.parseCookie, (facts, message) => fastify.log.warn(facts, message)),
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
@@ -114,7 +123,7 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
     throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; ' +
       'give each registration a prefix or a scope of its own.')
   }
-  decorate(fastify, registry)
+  decorate(fastify, registry, signOuts)
   fastify.addHook('onRoute', route => {
     if (route.config !== undefined) route.config = compileRouteConfig(route.config)
   })
@@ -150,7 +159,7 @@ function orLogin (
   }
 }
 
-function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): void {
+function decorate (fastify: FastifyInstance, registry: RegistrationRegistry, signOuts: SignOuts): void {
   if (!fastify.hasRequestDecorator('cfAccess')) fastify.decorateRequest('cfAccess', null)
   if (fastify.hasDecorator('cfAccess')) return
   fastify.decorate('cfAccess', {
@@ -168,6 +177,7 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
           return admit(registry.nearest(this), checks, asked, null, request)
         },
         status: () => statusOf(registry.nearestOfSameTeams(this).teams),
+        signOut: async identity => signOut(identity, signOuts),
         logoutUrl: (returnTo, at) => logoutUrl(registry.nearestOfSameTeams(this).teams[0]!.team, returnTo, at)
       }
     }

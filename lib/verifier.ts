@@ -6,6 +6,7 @@ import { parseCookie } from 'cookie'
 import type { IncomingHttpHeaders } from 'node:http'
 import { admit, createAdmission } from './admission.js'
 import type { CfAccessIdentity } from './identity/identity.js'
+import { SignOuts } from './identity/sign-outs.js'
 import type { KeyObserver } from './keys/key-set.js'
 import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
 import { acceptedOn } from './token/audience.js'
@@ -61,7 +62,7 @@ export function createVerifier (options: CfAccessVerifierOptions): CfAccessVerif
   // There is no logger here; refreshes are reported on the channel.
   const observer: KeyObserver = { rotated: () => undefined, failed: () => undefined }
   const teams = trustTeams(settings, observer)
-  const admission = createAdmission(settings, teams, parseCookie, (facts, message) => {
+  const admission = createAdmission(settings, teams, new SignOuts(), parseCookie, (facts, message) => {
     process.emitWarning(`${message} ${JSON.stringify(facts)}`, 'CfAccessWarning')
   })
   prefetchKeys(teams)
@@ -80,7 +81,7 @@ export type {
   CfAccessCacheOptions, CfAccessDetailsOptions, CfAccessKeysOptions, CfAccessTokenOptions
 } from './token-options.js'
 export { channels } from './channels.js'
-export { onExpiry } from './identity/session-end.js'
+export { onSessionEnd, type CfAccessSessionEnd } from './identity/session-end.js'
 export type {
   CfAccessCompiledPolicy, CfAccessPolicyFor, CfAccessPredicateFor, CfAccessRules
 } from './policy/policy.js'

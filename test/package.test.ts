@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { root } from './fixtures/root.js'
 
@@ -172,12 +174,30 @@ t.test('older resolution of modules finds every entry point', async t => {
   await writeFile(join(project, 'node10.ts'), `
     import type { CfAccessOptions } from 'fastify-cf-access'
     import type { CfAccessVerifier } from 'fastify-cf-access/verifier'
+    import type { AccessIdentity } from 'fastify-cf-access/browser'
     import type { AccessTeam } from 'fastify-cf-access/testing'
     import type { AccessEdge } from 'fastify-cf-access/dev'
-    export const all: [CfAccessOptions?, CfAccessVerifier?, AccessTeam?, AccessEdge?] = []`)
+    export const all: [CfAccessOptions?, CfAccessVerifier?, AccessIdentity?, AccessTeam?, AccessEdge?] = []`)
   await writeFile(join(project, 'node10.json'), JSON.stringify({ compilerOptions: options, files: ['node10.ts'] }))
   const { stdout } = await run(bin('tsc'), ['-p', join(project, 'node10.json')])
   t.equal(stdout, '')
+})
+
+t.test('the module for browsers is one small file that needs no other', async t => {
+  const file = createRequire(join(project, 'use.cjs')).resolve('fastify-cf-access/browser')
+  const text = await readFile(file, 'utf8')
+  t.notMatch(text, /\bimport\b|\bprocess\b|\brequire\b/)
+  t.ok(gzipSync(text).length <= 3 * 1024, 'at most 3 kB, compressed')
+  await writeFile(join(project, 'browser.mts'), `
+    import { accessFetch, onSessionEndSoon, signOut, whoAmI, type SessionEndEvent } from 'fastify-cf-access/browser'
+    const answer: Response = await accessFetch('/api', { method: 'POST', onSessionEnd: 'ask' })
+    await accessFetch(new URL('/', location.href), { onSessionEnd: (event: SessionEndEvent) => event === 'ended' && 'reload' })
+    const email: string | undefined = (await whoAmI())?.email
+    const cancel: () => void = onSessionEndSoon(Date.now(), '5m', () => {})
+    export const all = [answer, email, cancel, signOut('https://app.example.com', { clearCaches: true })]`)
+  const options = { ...COMPILER_OPTIONS, lib: ['es2023', 'dom'], types: [] }
+  await writeFile(join(project, 'browser.json'), JSON.stringify({ compilerOptions: options, files: ['browser.mts'] }))
+  t.equal((await run(bin('tsc'), ['-p', join(project, 'browser.json')])).stdout, '')
 })
 
 t.test('its command runs', async t => {
@@ -201,9 +221,9 @@ t.test('it holds what users need, and nothing else', async t => {
   const known = /^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)|(?:package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md))$/
   const strays = files.filter(file => !known.test(file))
   t.strictSame(strays, [])
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'README.md',
-    'LICENSE', 'SECURITY.md']) {
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'dist/browser.js',
+    'README.md', 'LICENSE', 'SECURITY.md']) {
     t.ok(files.includes(file), file)
   }
-  t.ok((await stat(tarball)).size <= 100_000, 'at most 100 kB')
+  t.ok((await stat(tarball)).size <= 110_000, 'at most 110 kB')
 })

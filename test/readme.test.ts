@@ -130,7 +130,7 @@ t.test('the README\'s map accepts each tag on its own hostname', async t => {
 t.test('the README\'s configuration is one', async t => {
   const [, config] = /```json\n(.*?)```/s.exec(readme)!
   const edge = await startEdge(t, { ...JSON.parse(config!) })
-  t.strictSame(edge.applications.map(({ path }) => path), ['/admin', '/reports'])
+  t.strictSame(edge.applications.map(({ path }) => path), ['/admin', '/reports', '/api', '/'])
 })
 
 // The oldest and the newest; package.json has the aliases.
@@ -138,6 +138,7 @@ const COMPILERS = ['typescript-5.5', 'typescript-7']
 const COMPILER_OPTIONS = {
   module: 'nodenext',
   target: 'es2023',
+  lib: ['es2023', 'dom'],
   types: ['node'],
   strict: true,
   noUncheckedIndexedAccess: true,

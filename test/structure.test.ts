@@ -6,9 +6,11 @@ import { root } from './fixtures/root.js'
 /** From top to bottom: a file imports files of its own layer and of those below it. */
 const LAYERS = [
   ['index'],
+  ['browser'],
   ['dev'],
   ['testing'],
   ['plugin', 'swagger', 'verifier', 'from-env', 'user-of'],
+  ['sign-out'],
   ['optional'],
   ['options', 'guard', 'reject', 'trusted-teams'],
   ['token-options'],

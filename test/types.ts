@@ -5,7 +5,7 @@ import nodeFetch from 'node-fetch'
 import { pino } from 'pino'
 import { fetch as undiciFetch } from 'undici'
 import defaultExport, {
-  cfAccess, channels, fromEnv, guard, onExpiry, swaggerTransform, userOf,
+  cfAccess, channels, fromEnv, guard, onSessionEnd, swaggerTransform, userOf,
   type CfAccess, type CfAccessCertificate, type CfAccessClaims, type CfAccessFetch, type CfAccessGuard,
   type CfAccessIdentity,
   type CfAccessMachineDetails, type CfAccessOptions,
@@ -132,7 +132,9 @@ is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
 guard({ include: { email: 7 } })
 
 is<Equal<typeof app.cfAccess, CfAccess>>()
-is<Equal<ReturnType<typeof onExpiry>, () => void>>()
+is<Equal<ReturnType<typeof onSessionEnd>, () => void>>()
+is<Equal<Parameters<Parameters<typeof onSessionEnd>[1]>, [reason: 'expired' | 'revoked' | 'signed-out']>>()
+is<Equal<ReturnType<typeof app.cfAccess.signOut>, Promise<void>>>()
 is<Equal<ReturnType<typeof app.cfAccess.logoutUrl>, string>>()
 is<Equal<ReturnType<typeof app.cfAccess.verify>, Promise<CfAccessIdentity>>>()
 is<Equal<ReturnType<typeof app.cfAccess.status>, readonly CfAccessTeamStatus[]>>()

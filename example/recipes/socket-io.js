@@ -1,5 +1,5 @@
 // Socket.IO beside the routes: it answers its own requests on `app.server`, which no hook sees.
-import { onExpiry } from 'fastify-cf-access'
+import { onSessionEnd } from 'fastify-cf-access'
 import { Server } from 'socket.io'
 
 /**
@@ -25,7 +25,7 @@ export function serveSockets (app, policy) {
     const identity = identities.get(socket.request)
     if (identity === undefined) return next(new Error('not authenticated'))
     socket.data.identity = identity
-    const cancel = onExpiry(identity, () => socket.disconnect(true))
+    const cancel = onSessionEnd(identity, () => socket.disconnect(true))
     socket.on('disconnect', cancel)
     next()
   })

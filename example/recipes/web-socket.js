@@ -1,6 +1,6 @@
 // A WebSocket server by bare `ws` beside the routes. Where you can, use @fastify/websocket, whose routes are guarded.
 import { STATUS_CODES } from 'node:http'
-import { onExpiry } from 'fastify-cf-access'
+import { onSessionEnd } from 'fastify-cf-access'
 import { WebSocketServer } from 'ws'
 
 /**
@@ -16,7 +16,7 @@ export function serveWebSockets (app, path) {
     socket.on('error', () => socket.destroy()) // a client that disconnects while its token is verified
     app.cfAccess.authenticate(request).then(identity => {
       server.handleUpgrade(request, socket, head, client => {
-        client.on('close', onExpiry(identity, () => client.close(1008, 'session expired')))
+        client.on('close', onSessionEnd(identity, reason => client.close(1008, `session ${reason}`)))
         server.emit('connection', client, request, identity)
       })
     }, error => reject(socket, error.statusCode ?? 500))

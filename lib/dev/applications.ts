@@ -1,4 +1,4 @@
-/** The Access applications of the emulator: paths, each with its AUD tag and policy. */
+/** The Access applications of the emulator: hostnames and paths, each with its AUD tag, policy and upstream. */
 import { createHash } from 'node:crypto'
 import { RESERVED_PATH } from '../access/protocol.js'
 import { possiblePaths } from '../coverage/possible-paths.js'
@@ -7,34 +7,54 @@ import { OptionsInvalidError } from '../errors.js'
 import { compilePolicy, type CompiledPolicy } from '../policy/policy.js'
 import type { CfAccessPolicy } from '../policy/route-policy.js'
 import { throwInvalidOption } from '../util/option-errors.js'
-import { group, list, optional, text, type Reader } from '../util/option-readers.js'
+import { group, list, optional, text, withDefault, type Reader } from '../util/option-readers.js'
+import { readUpstream } from './upstream.js'
 
-/** An Access application: a path and what is below it. */
+/** An Access application: a path of a hostname and what is below it. */
 export interface AccessApplication {
+  /** `127.0.0.1`, or a name that ends in `.localhost`. Default `127.0.0.1`. */
+  readonly hostname?: string
   /** Such as `/admin`: this path and what is below it. */
   readonly path: string
-  /** Its AUD tag. Several paths can share one. Default: derived from the path, so that it stays the same. */
+  /** Where its requests go. Default: where the others go, the option `to` of the emulator. */
+  readonly to?: string
+  /** Its AUD tag. Several applications can share one. Default: derived from hostname and path, so it stays the same. */
   readonly audience?: string
   /** Who is allowed. Default: every user with a session and every service token. */
   readonly policy?: CfAccessPolicy
-  /** Its name on the login page. Default: the path. */
+  /** Its name on the login page. Default: the hostname, if it is not `127.0.0.1`, and the path. */
   readonly name?: string
 }
 
 export interface Application {
+  readonly hostname: string
   readonly path: string
+  /** `null`: the emulator's default. */
+  readonly to: string | null
   readonly audience: string
   readonly name: string
-  readonly policy: CompiledPolicy | null
+  readonly policy: EdgePolicy | null
 }
+
+export interface EdgePolicy {
+  /** As it was written, to be shown. */
+  readonly source: unknown
+  /** The rule that denies, or `null`. */
+  readonly check: CompiledPolicy
+}
+
+export const DEFAULT_HOSTNAME = '127.0.0.1'
 
 const LIST = 'a list of applications such as { path: "/admin", policy: { include: { group: "admins" } } }'
 
 const readList = list(group({
+  hostname: withDefault(text(/^(?:127\.0\.0\.1|(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+localhost)$/,
+    '"127.0.0.1" or a name such as "app.localhost", in lower case and without a port'), DEFAULT_HOSTNAME),
   path: text(/^\/(?:[\w.~-]+(?:\/[\w.~-]+)*)?$/, 'a path such as "/admin", of letters, digits, "-", "_", "." and "~"'),
+  to: optional(readUpstream),
   audience: optional(text(/^[\x21-\x7e]+$/, 'an AUD tag')),
   name: optional(text(/\S/, 'text')),
-  policy: optional(compilePolicy)
+  policy: optional((value, path): EdgePolicy => ({ source: value, check: compilePolicy(value, path) }))
 }), LIST)
 
 /** Paths that the emulator answers itself. */
@@ -51,34 +71,47 @@ export class Applications {
       .sort((a, b) => b.prefix.depth - a.prefix.depth)
   }
 
+  /** Whether a hostname, without its port, is that of an application. */
+  hasHostname (hostname: string): boolean {
+    return this.list.some(application => application.hostname === hostname)
+  }
+
   /**
-   * The application that a request belongs to: the longest path that covers a possible path of its target.
+   * The application that a request belongs to: of its hostname the one with the longest path that covers a possible
+   * path of the target.
    * @returns `null`: none, the path is public; `'reserved'`: a path of Access itself; `'unreadable'`: the target is
    * ambiguous
    */
-  at (target: string): Application | null | 'reserved' | 'unreadable' {
+  at (hostname: string, target: string): Application | null | 'reserved' | 'unreadable' {
     const paths = possiblePaths(target)
     if (paths === null) return 'unreadable'
     const isIn = (prefix: Prefix): boolean => [...paths].some(path => prefix.covers(path))
     if (isIn(RESERVED)) return 'reserved'
-    return this.#byDepth.find(({ prefix }) => isIn(prefix))?.application ?? null
+    const own = this.#byDepth.filter(({ application }) => application.hostname === hostname)
+    return own.find(({ prefix }) => isIn(prefix))?.application ?? null
   }
 
-  /** The application that a login is for: the one with this AUD tag, else the target's own, else the first. */
-  forLogin (audience: string | null, target: string): Application {
-    const own = this.at(target)
-    const likely = own !== null && typeof own === 'object' ? [own, ...this.list] : this.list
+  /**
+   * The application that a login is for: of its hostname the one with this AUD tag, else the target's own, else the
+   * first.
+   */
+  forLogin (hostname: string, audience: string | null, target: string): Application {
+    const all = this.list.filter(application => application.hostname === hostname)
+    const own = this.at(hostname, target)
+    const likely = own !== null && typeof own === 'object' ? [own, ...all] : all
     return likely.find(application => application.audience === audience) ?? likely[0]!
   }
 }
 
 /** @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes */
 export const readApplications: Reader<Applications> = (value, path) => {
-  const list = readList(value, path).map(({ audience, name, ...application }) =>
-    ({ ...application, audience: audience ?? audienceFor(application.path), name: name ?? application.path }))
+  const list = readList(value, path).map(({ audience, name, ...application }) => {
+    const place = placeOf(application)
+    return { ...application, audience: audience ?? audienceFor(place), name: name ?? place }
+  })
   if (list.length === 0) return throwInvalidOption(path, value, LIST)
-  const paths = list.map(application => prefixOf(application.path).path)
-  const repeated = paths.find((own, i) => paths.indexOf(own) !== i)
+  const places = list.map(({ hostname, path }) => placeOf({ hostname, path: prefixOf(path).path }))
+  const repeated = places.find((place, i) => places.indexOf(place) !== i)
   if (repeated !== undefined) {
     throw new OptionsInvalidError(
       `Option "${path}" has the path ${repeated} twice; give each application its own path.`)
@@ -86,7 +119,12 @@ export const readApplications: Reader<Applications> = (value, path) => {
   return new Applications(list)
 }
 
+/** An application's address as short as it is unique. */
+export function placeOf ({ hostname, path }: Pick<Application, 'hostname' | 'path'>): string {
+  return hostname === DEFAULT_HOSTNAME ? path : hostname + path
+}
+
 /** As long as a real one. */
-function audienceFor (path: string): string {
-  return createHash('sha256').update(`fastify-cf-access ${path}`).digest('hex')
+function audienceFor (place: string): string {
+  return createHash('sha256').update(`fastify-cf-access ${place}`).digest('hex')
 }

@@ -14,17 +14,23 @@ export const USAGE = `Usage: fastify-cf-access dev --to URL [options]
 Emulates Cloudflare Access in front of your app, on loopback, for development.
 
   --to URL                     your app, such as http://127.0.0.1:3000
-  --port NUMBER                the port to listen on, on 127.0.0.1; default 4000
+  --port NUMBER                the port to listen on, on 127.0.0.1 and ::1; default 4000
   --user EMAIL[=GROUP,…]       a user to sign in as with one click; can be repeated
   --service-token ID=SECRET    the credentials of a machine; can be repeated
+  --path PATH                  the path that is protected; default /, everything
+  --group NAME                 admits only users in this group; can be repeated
   --audience TAG               the AUD tag; default: one that stays the same
   --session TIME               how long a session lasts, such as 90s, 5m or 24h; default 24h
   --rotate TIME                how often the keys are rotated, such as 60s or 1h
   --outage [KIND]              the endpoints fail, by default "down"; one of
 ${KINDS}
   --keys FILE                  keeps the keys in this file, so that sessions outlive a restart
-  --config FILE                all of this and more, as JSON: to, port, users, serviceTokens,
-                               applications, session, rotate, outage, keys; flags take precedence
+  --same-site lax|none         of the cookies; "none" is Access's default, and Secure; default lax
+  --lenient                    clients other than browsers get 401 without a session, no redirect
+  --managed-oauth              such clients get 401 and the challenge of Managed OAuth
+  --verbose                    a line for every request, not only for unusual ones
+  --config FILE                all of this and more, as JSON, by the names of createAccessEdge();
+                               flags take precedence
   --help, --version
 `
 
@@ -33,11 +39,17 @@ const FLAGS = {
   port: { type: 'string' },
   user: { type: 'string', multiple: true },
   'service-token': { type: 'string', multiple: true },
+  path: { type: 'string' },
+  group: { type: 'string', multiple: true },
   audience: { type: 'string' },
   session: { type: 'string' },
   rotate: { type: 'string' },
   outage: { type: 'string' },
   keys: { type: 'string' },
+  'same-site': { type: 'string' },
+  lenient: { type: 'boolean' },
+  'managed-oauth': { type: 'boolean' },
+  verbose: { type: 'boolean' },
   config: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' }
@@ -83,20 +95,30 @@ function nameOutage (arg: string, i: number, args: readonly string[]): string | 
   return arg === '--outage' && !Object.hasOwn(faults, args[i + 1] ?? '') ? ['--outage', 'down'] : arg
 }
 
-function optionsOf (
-  { to, port, user, 'service-token': service, audience, session, rotate, outage, keys }: Flags
-): object {
-  const options = {
-    to,
+function optionsOf ({ port, user, path, group, audience, ...flags }: Flags): object {
+  const isOneApplication = path !== undefined || group !== undefined || audience !== undefined
+  return withoutAbsent({
+    to: flags.to,
     port: numberOf(port),
     users: user?.map(userOf),
-    serviceTokens: service?.map(serviceTokenOf),
-    applications: audience === undefined ? undefined : [{ path: '/', audience }],
-    session,
-    rotate,
-    outage,
-    keys
-  }
+    serviceTokens: flags['service-token']?.map(serviceTokenOf),
+    applications: isOneApplication ? [applicationOf(path, group, audience)] : undefined,
+    session: flags.session,
+    rotate: flags.rotate,
+    outage: flags.outage,
+    keys: flags.keys,
+    sameSite: flags['same-site'],
+    lenient: flags.lenient,
+    managedOauth: flags['managed-oauth'],
+    verbose: flags.verbose
+  })
+}
+
+function applicationOf (path = '/', group: string[] | undefined, audience: string | undefined): object {
+  return withoutAbsent({ path, audience, policy: group === undefined ? undefined : { include: { group } } })
+}
+
+function withoutAbsent (options: object): object {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 

@@ -1,14 +1,31 @@
 /** What the command prints once it listens: settings that are ready to paste. */
+import { DEFAULT_HOSTNAME } from './applications.js'
 import type { AccessEdge } from './edge.js'
 
-export function banner ({ domain, applications }: Pick<AccessEdge, 'domain' | 'applications'>, to: string): string {
+export interface Announcement {
+  readonly to: string
+  /** The addresses of the users to sign in as. */
+  readonly users: readonly string[]
+  /** How long a session lasts, with its unit. */
+  readonly session: string
+  /** Whether the application answers. */
+  readonly isUp: boolean
+}
+
+export function banner (
+  { domain, url, applications }: Pick<AccessEdge, 'domain' | 'url' | 'applications'>,
+  { to, users, session, isUp }: Announcement
+): string {
   const options = applications.map(({ path, audience }) =>
     `  { ${path === '/' ? '' : `prefix: '${path}', `}teamDomain: '${domain}', audience: '${audience}' }`)
-  const tags =
-    applications.map(({ path, audience }) => `  CF_ACCESS_AUD=${audience}${path === '/' ? '' : `  # ${path}`}`)
+  const tags = applications.map(({ hostname, path, audience }) => {
+    const place = (hostname === DEFAULT_HOSTNAME ? '' : hostname) + (path === '/' ? '' : path)
+    return `  CF_ACCESS_AUD=${audience}${place === '' ? '' : `  # ${place}`}`
+  })
   return `An emulator for Cloudflare Access, for development only: anyone who opens it can sign in as any user.
 
-Open ${domain} instead of ${to}
+Open ${url} instead of ${to}${isUp ? '' : ', which does not answer yet'}
+Sign in as ${users.join(', ')} or any other address; a session lasts ${session}.
 
 The plugin's options:
 

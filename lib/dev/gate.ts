@@ -2,98 +2,164 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
+import { isNavigation, localPath } from '../access/login.js'
 import { EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import { readMachineDetails, readUserDetails } from '../identity/details.js'
 import { identify, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
 import type { Issuer } from '../testing/issuer.js'
-import type { Application, Applications } from './applications.js'
+import { placeOf, type Application } from './applications.js'
 import { setSession } from './cookie.js'
-import { bytesOf, edgeHeaders } from './headers.js'
+import { bytesOf, forwardings, networkHeaders } from './headers.js'
+import { note } from './log.js'
 import type { EdgeSettings } from './options.js'
-import type { Users } from './users.js'
-import { askToLogIn, sendForbidden, ReservedError, ServiceTokenError, UnreadableError } from './rejections.js'
+import { forbiddenPage } from './pages.js'
+import { LOGIN } from './paths.js'
+import {
+  ForbiddenError, LoginRequiredError, PreflightError, ReservedError, sendError, ServiceTokenError, UnreadableError
+} from './rejections.js'
 import type { Sessions } from './sessions.js'
+import type { Sites } from './sites.js'
 
 /** Who a request comes from, and the token that the application gets. */
 interface Caller {
   readonly token: string
+  readonly claims: CfAccessClaims
   readonly headers: Readonly<Record<string, string>>
   readonly label: string
 }
 
+// Cloudflare's code for a country that is not known.
+const NO_COUNTRY = 'XX'
+
 export class Gate {
   readonly #issuer: Issuer
-  readonly #applications: Applications
-  readonly #users: Users
-  readonly #services: ReadonlyMap<string, string>
+  readonly #sites: Sites
   readonly #sessions: Sessions
-  readonly #lifetime: number
+  readonly #settings: EdgeSettings
 
-  constructor (issuer: Issuer, sessions: Sessions, { applications, users, services, session }: EdgeSettings) {
+  constructor (issuer: Issuer, sites: Sites, sessions: Sessions, settings: EdgeSettings) {
     this.#issuer = issuer
+    this.#sites = sites
     this.#sessions = sessions
-    this.#applications = applications
-    this.#users = users
-    this.#services = services
-    this.#lifetime = session
+    this.#settings = settings
   }
 
-  /** A hook for `onRequest`. */
+  /** A hook for `onRequest`, on the hostnames of applications. */
   async check (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    const application = this.#applications.at(request.originalUrl)
+    const { applications, to } = this.#settings
+    const application = applications.at(this.#sites.hostnameIn(request.headers.host)!, request.originalUrl)
     if (application === 'unreadable') throw new UnreadableError()
     if (application === 'reserved') throw new ReservedError()
-    if (application === null) return undefined
+    if (application === null) {
+      forwardings.set(request, { to, headers: networkHeaders(request, NO_COUNTRY) })
+      return undefined
+    }
     const caller = this.#caller(request, reply, application)
-    if (caller === null) return askToLogIn(request, reply, application)
-    const rule = await this.#deniedBy(caller.token, application, request)
-    if (rule !== null) return sendForbidden(request, reply, application, caller.label, rule)
-    edgeHeaders.set(request, caller.headers)
+    if (caller === null) return this.#askToLogIn(request, reply, application)
+    const rule = await this.#deniedBy(caller, application, request)
+    if (rule !== null) return this.#sendForbidden(request, reply, application, caller, rule)
+    const headers = { ...networkHeaders(request, caller.claims.country ?? NO_COUNTRY), ...caller.headers }
+    forwardings.set(request, { to: application.to ?? to, headers })
     return undefined
   }
 
   #caller (request: FastifyRequest, reply: FastifyReply, application: Application): Caller | null {
-    if (bringsServiceToken(request.headers)) return this.#service(request.headers, application)
-    const session = this.#sessions.read(request.cookies[TOKEN_COOKIE])
+    if (bringsServiceToken(request.headers)) return this.#service(request, application)
+    const session = this.#sessions.read(request.cookies[TOKEN_COOKIE], 'application')
     if (session === null) return null
     const own = this.#sessions.forApplication(session, application.audience)
-    if (own !== session) setSession(reply, own)
-    const { token, claims: { email } } = own
-    return { token, label: email, headers: { [TOKEN_HEADER]: token, [EMAIL_HEADER]: bytesOf(email) } }
+    if (own !== session) setSession(reply, own, this.#settings.sameSite)
+    return callerOf(own.token, label => ({ [EMAIL_HEADER]: bytesOf(label) }))
   }
 
   /** A cookie beside the pair is ignored; an incomplete or repeated pair is rejected. */
-  #service (
-    { 'cf-access-client-id': clientId, 'cf-access-client-secret': secret }: IncomingHttpHeaders,
-    { audience }: Application
-  ): Caller {
-    if (secret === undefined || this.#services.get(String(clientId)) !== secret) throw new ServiceTokenError()
+  #service (request: FastifyRequest, { audience }: Application): Caller {
+    const { 'cf-access-client-id': clientId, 'cf-access-client-secret': secret } = request.headers
+    if (secret === undefined || this.#settings.services.get(String(clientId)) !== secret) {
+      note(request, 'no such service token')
+      throw new ServiceTokenError()
+    }
     const token = this.#issuer.serviceToken({
       clientId: String(clientId),
       audience,
-      expiresIn: `${this.#lifetime}ms`,
+      expiresIn: `${this.#settings.session}ms`,
       issuedIn: '0s'
     })
-    return { token, label: String(clientId), headers: { [TOKEN_HEADER]: token } }
+    return callerOf(token)
   }
 
   /** The rule that denies the caller, or `null`. */
-  async #deniedBy (token: string, { policy }: Application, request: FastifyRequest): Promise<string | null> {
-    return policy === null ? null : policy(identify(decodeJwt<CfAccessClaims>(token), token, this.#source), request)
+  async #deniedBy (
+    { token, claims }: Caller, { policy }: Application, request: FastifyRequest
+  ): Promise<string | null> {
+    return policy === null ? null : policy.check(identify(claims, token, this.#source), request)
   }
 
   /** Answers the policies' questions as get-identity would. */
   readonly #source: DetailsSource = {
+    sessions: null,
     details: async (identity: CfAccessIdentity) => {
-      const answer = this.#users.answerOf(identity.claims)
+      const answer = this.#settings.users.answerOf(identity.claims)
       return identity.kind === 'user'
         ? readUserDetails(answer, identity.email)
         : readMachineDetails(answer, String(identity.claims.common_name))
     }
   }
+
+  /**
+   * As the edge does: a redirect to the team's site for every client but those that ask for 401.
+   * @see Cloudflare docs: Session management (AJAX); CORS; Managed OAuth
+   */
+  #askToLogIn (request: FastifyRequest, reply: FastifyReply, application: Application): FastifyReply {
+    const { lenient, managedOauth } = this.#settings
+    reply.header('cache-control', 'no-store')
+    note(request, 'no session')
+    if (isPreflight(request)) throw new PreflightError()
+    const isPage = isNavigation(request)
+    if (managedOauth && !isPage) return challenge(request, reply)
+    if (request.headers['x-requested-with'] === 'XMLHttpRequest' || (lenient && !isPage)) throw new LoginRequiredError()
+    return reply.redirect(this.#loginFor(request, application))
+  }
+
+  #loginFor (request: FastifyRequest, { hostname, audience }: Application): string {
+    const target = localPath(request.originalUrl)
+    const meta = this.#issuer.metaToken({ audience, issuedIn: '0s', claims: { hostname, redirect_url: target } })
+    const query = new URLSearchParams({ kid: audience, redirect_url: target, meta })
+    return `${this.#sites.team}${LOGIN}/${hostname}?${query}`
+  }
+
+  #sendForbidden (
+    request: FastifyRequest, reply: FastifyReply, application: Application, { label, claims }: Caller, rule: string
+  ): FastifyReply {
+    reply.header('cf-access-error', bytesOf(rule))
+    const login = this.#loginFor(request, application)
+    return sendError(request, reply, new ForbiddenError(placeOf(application), rule), () =>
+      forbiddenPage({ application, who: label, rule, known: this.#settings.users.answerOf(claims), login }))
+  }
+}
+
+function callerOf (token: string, more: (label: string) => Readonly<Record<string, string>> = () => ({})): Caller {
+  const claims = decodeJwt<CfAccessClaims>(token)
+  const label = String(claims.email ?? claims.common_name)
+  return { token, claims, label, headers: { [TOKEN_HEADER]: token, ...more(label) } }
 }
 
 function bringsServiceToken (headers: IncomingHttpHeaders): boolean {
   return headers['cf-access-client-id'] !== undefined || headers['cf-access-client-secret'] !== undefined
+}
+
+function isPreflight ({ method, headers }: FastifyRequest): boolean {
+  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+}
+
+/** @see RFC 6750, section 3; RFC 9728, section 5.1 */
+function challenge ({ host }: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const facts = {
+    error: 'invalid_token',
+    error_description: 'Missing or invalid access token',
+    resource_metadata: `http://${host}/.well-known/cloudflare-access-protected-resource/`
+  }
+  const parameters = Object.entries({ realm: 'OAuth', ...facts }).map(([name, value]) => `${name}="${value}"`)
+  return reply.code(401).header('www-authenticate', `Bearer ${parameters.join(', ')}`).send(facts)
 }

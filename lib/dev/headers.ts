@@ -1,9 +1,28 @@
-/** The headers that only Access can send. */
+/** The headers that an application gets from the edge, and those that it can only get from there. */
+import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 
-/** The headers that the edge adds to a request, by request. */
-export const edgeHeaders = new WeakMap<FastifyRequest, IncomingHttpHeaders>()
+/** Where a request goes, and what the edge adds to it. */
+export interface Forwarding {
+  readonly to: string
+  readonly headers: IncomingHttpHeaders
+}
+
+/** By request. */
+export const forwardings = new WeakMap<FastifyRequest, Forwarding>()
+
+/** What Cloudflare says of every request, authenticated or not. */
+export function networkHeaders ({ ip, headers }: FastifyRequest, country: string): IncomingHttpHeaders {
+  const chain = headers['x-forwarded-for']
+  return {
+    'cf-connecting-ip': ip,
+    'cf-ray': `${randomBytes(8).toString('hex')}-DEV`,
+    'cf-ipcountry': country,
+    'x-forwarded-for': chain === undefined ? ip : `${[chain].flat().join(', ')}, ${ip}`,
+    'x-forwarded-proto': 'http'
+  }
+}
 
 /** Removes Access's headers, and any that a server could take for one of them. */
 export function withoutAccessHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {

@@ -3,7 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { banner } from './banner.js'
 import { readArguments, USAGE } from './arguments.js'
 import { createAccessEdge } from './edge.js'
-import type { AccessEdgeOptions } from './options.js'
+import { checkEdgeOptions, DEFAULT_SESSION, type AccessEdgeOptions } from './options.js'
+
+// Milliseconds that the application has for its first answer.
+const TIMEOUT = 2_000
 
 /** @param args without the names of Node.js and of the script */
 export async function main (args: readonly string[]): Promise<void> {
@@ -19,9 +22,21 @@ export async function main (args: readonly string[]): Promise<void> {
 }
 
 async function serve (options: AccessEdgeOptions): Promise<void> {
-  const edge = await createAccessEdge(options)
-  console.log(banner(edge, options.to))
+  const edge = await createAccessEdge({ log: line => console.log(line), ...options })
+  const { to, users } = checkEdgeOptions(options)
+  const emails = users.list.map(({ email }) => email)
+  const { session = DEFAULT_SESSION } = options
+  console.log(banner(edge, { to, users: emails, session, isUp: await isUp(to) }))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { edge.close() })
+}
+
+async function isUp (origin: string): Promise<boolean> {
+  try {
+    await fetch(origin, { method: 'HEAD', redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT) })
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function readVersion (): Promise<string> {

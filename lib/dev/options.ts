@@ -5,9 +5,11 @@ import { faults } from '../testing/faults.js'
 import type { CfAccessDuration } from '../util/duration.js'
 import { throwInvalidOption } from '../util/option-errors.js'
 import {
-  duration, group, integer, list, optional, readOptions, text, withDefault, type Reader
+  boolean, duration, group, integer, list, optional, readOptions, text, withDefault, type Reader
 } from '../util/option-readers.js'
 import { readApplications, type AccessApplication, type Applications } from './applications.js'
+import type { SameSite } from './cookie.js'
+import { readUpstream } from './upstream.js'
 import { readUsers, type AccessUser, type Users } from './users.js'
 
 /** The credentials of a machine. */
@@ -22,13 +24,16 @@ export interface AccessServiceToken {
 export interface AccessEdgeOptions {
   /** Your app: `http://127.0.0.1:3000`. */
   readonly to: string
-  /** The port to listen on, on 127.0.0.1; 0 for any free port. Default 4000. */
+  /** The port to listen on, on the loopback addresses 127.0.0.1 and ::1; 0 for any free port. Default 4000. */
   readonly port?: number
   /** Users to sign in as with one click; any other address can be typed. Default: Alice, an admin, and Bob. */
   readonly users?: readonly AccessUser[]
   /** Default: none. */
   readonly serviceTokens?: readonly AccessServiceToken[]
-  /** Access applications. The longest matching path decides; a path in none is public. Default: one, at `/`. */
+  /**
+   * Access applications. Of those with the request's hostname the longest matching path decides; a path in none is
+   * public. Default: one, at `/` of `127.0.0.1`.
+   */
   readonly applications?: readonly AccessApplication[]
   /** How long a session lasts; `'1s'` to `'30d'`. Default `'24h'`. */
   readonly session?: CfAccessDuration
@@ -41,6 +46,16 @@ export interface AccessEdgeOptions {
    * each start.
    */
   readonly keys?: string
+  /** `SameSite` of the cookies. `'none'`, Access's default, makes them `Secure` as well. Default `'lax'`. */
+  readonly sameSite?: 'lax' | 'none'
+  /** `true`: clients other than browsers get 401 without a session, instead of the redirect. Default `false`. */
+  readonly lenient?: boolean
+  /** `true`: such clients get 401 and the challenge of Managed OAuth. Not together with `lenient`. Default `false`. */
+  readonly managedOauth?: boolean
+  /** Gets a line for each unusual request: a login, a rejection, an application that does not answer. Default: none. */
+  readonly log?: (line: string) => void
+  /** `true`: a line for every request. Default `false`. */
+  readonly verbose?: boolean
 }
 
 export interface EdgeSettings {
@@ -57,28 +72,34 @@ export interface EdgeSettings {
   readonly outage: Outage | null
   /** `null`: not kept. */
   readonly keys: string | null
+  readonly sameSite: SameSite
+  readonly lenient: boolean
+  readonly managedOauth: boolean
+  readonly log: ((line: string) => void) | null
+  readonly verbose: boolean
 }
+
+export const DEFAULT_SESSION = '24h'
 
 const DEFAULT_USERS: readonly AccessUser[] = [
   { email: 'alice@example.com', name: 'Alice', groups: ['admins', 'staff'] },
   { email: 'bob@example.com', name: 'Bob', groups: ['staff'] }
 ]
 
-const ORIGIN = /^https?:\/\/[^/?#@\\\s]+\/?$/i
-
 // What a header can carry as it is; a comma would look like two of them.
 const CLIENT_ID = /^[\x21-\x2b\x2d-\x7e]+\.access$/
 const CLIENT_SECRET = /^[\x21-\x2b\x2d-\x7e]+$/
-
-const readTarget: Reader<string> = (value, path) =>
-  typeof value === 'string' && ORIGIN.test(value) && URL.canParse(value)
-    ? new URL(value).origin
-    : throwInvalidOption(path, value, 'the address of your application without a path, such as "http://127.0.0.1:3000"')
 
 const readOutage: Reader<Outage> = (value, path) =>
   typeof value === 'function' || (typeof value === 'string' && Object.hasOwn(faults, value))
     ? value as Outage
     : throwInvalidOption(path, value, `one of ${Object.keys(faults).join(', ')}`)
+
+const readSameSite: Reader<SameSite> = (value, path) =>
+  value === 'lax' || value === 'none' ? value : throwInvalidOption(path, value, '"lax" or "none"')
+
+const readLog: Reader<(line: string) => void> = (value, path) =>
+  typeof value === 'function' ? value as (line: string) => void : throwInvalidOption(path, value, 'a function')
 
 const readServiceToken = group({
   clientId: text(CLIENT_ID, 'a client ID, which ends in ".access"'),
@@ -86,15 +107,20 @@ const readServiceToken = group({
 })
 
 const READERS = {
-  to: readTarget,
+  to: readUpstream,
   port: withDefault(integer({ min: 0, max: 65_535 }), 4000),
   users: withDefault(readUsers, DEFAULT_USERS),
   serviceTokens: withDefault(list(readServiceToken, 'a list of { clientId, clientSecret }'), []),
   applications: withDefault(readApplications, [{ path: '/' }]),
-  session: withDefault(duration({ min: '1s', max: '30d' }), '24h'),
+  session: withDefault(duration({ min: '1s', max: '30d' }), DEFAULT_SESSION),
   rotate: optional(duration({ min: '1s' })),
   outage: optional(readOutage),
-  keys: optional(text(/./s, 'the name of a file'))
+  keys: optional(text(/./s, 'the name of a file')),
+  sameSite: withDefault(readSameSite, 'lax'),
+  lenient: withDefault(boolean, false),
+  managedOauth: withDefault(boolean, false),
+  log: optional(readLog),
+  verbose: withDefault(boolean, false)
 }
 
 /**
@@ -107,9 +133,14 @@ export function checkEdgeOptions (options: object): EdgeSettings {
       'The emulator of Cloudflare Access is for development; it does not start with NODE_ENV=production.')
   }
   const { serviceTokens, ...settings } = readOptions(options, READERS)
-  if (isOwn(settings.to, settings.port)) {
+  const own = [settings.to, ...settings.applications.list.map(({ to }) => to)].find(to => isOwn(to, settings.port))
+  if (own !== undefined) {
     throw new OptionsInvalidError(
-      `Option "to" is ${settings.to}, where the emulator itself is to listen; give it another "port".`)
+      `Option "to" is ${own}, where the emulator itself is to listen; give it another "port".`)
+  }
+  if (settings.lenient && settings.managedOauth) {
+    throw new OptionsInvalidError('Options "lenient" and "managedOauth" both say what clients without a session get; ' +
+      'leave one out.')
   }
   return {
     ...settings,
@@ -117,7 +148,8 @@ export function checkEdgeOptions (options: object): EdgeSettings {
   }
 }
 
-function isOwn (to: string, port: number): boolean {
+function isOwn (to: string | null, port: number): boolean {
+  if (to === null) return false
   const { hostname, port: own } = new URL(to)
-  return own === String(port) && /^(?:localhost|127\.0\.0\.1)$/.test(hostname)
+  return own === String(port) && /^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/.test(hostname)
 }

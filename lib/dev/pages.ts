@@ -1,13 +1,17 @@
 /** The pages of the emulator. They work without scripts. */
-import { LOGIN, LOGOUT, STYLESHEET } from './paths.js'
 import type { Application } from './applications.js'
 import { html, type Html } from './html.js'
+import { LOGIN, LOGOUT, STYLESHEET } from './paths.js'
+import type { Link } from './sites.js'
 import type { User } from './users.js'
 
-/** Allows only the page's own text, stylesheet and forms. */
+/**
+ * Allows only the page's own text and stylesheet. There is no `form-action`: browsers apply it to the redirects after a
+ * form as well, and the login leads to another site.
+ */
 export const PAGE_HEADERS = {
   'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'same-origin',
   'cache-control': 'no-store'
@@ -23,6 +27,8 @@ export interface LoginPage {
   readonly application: Application
   /** The path that the user asked for. */
   readonly target: string
+  /** The same as a whole URL. */
+  readonly place: string
   readonly candidates: readonly Candidate[]
   /** The address of the signed-in user, if any. */
   readonly current: string | undefined
@@ -30,19 +36,20 @@ export interface LoginPage {
   readonly mistake: string | undefined
 }
 
-export function loginPage ({ application, target, candidates, current, mistake }: LoginPage): string {
+export function loginPage ({ application, target, place, candidates, current, mistake }: LoginPage): string {
+  const action = `${LOGIN}/${application.hostname}`
   const destination =
     html`<input type="hidden" name="kid" value="${application.audience}"><input type="hidden" name="redirect_url" value="${target}">`
   return page('Who do you want to be?', html`
-    <p>Signing in to <strong>${application.name}</strong> takes you to <code>${target}</code>.</p>
+    <p>Signing in to <strong>${application.name}</strong> takes you to <code>${place}</code>.</p>
     ${current === undefined
       ? []
       : html`<p>You are signed in as <strong>${current}</strong>. <a href="${LOGOUT}">Log out</a></p>`}
-    <form method="post" action="${LOGIN}">
+    <form method="post" action="${action}">
       ${destination}
       <ul>${candidates.map(candidateItem)}</ul>
     </form>
-    <form method="post" action="${LOGIN}">
+    <form method="post" action="${action}">
       ${destination}
       <label for="email">Another user, by e-mail address</label>
       ${mistake === undefined
@@ -67,7 +74,7 @@ function candidateItem ({ user, claims }: Candidate): Html {
         ${groups === null || groups.length === 0 ? [] : html`<p class="groups">In ${groups.map(groupItem)}</p>`}
         <details>
           <summary>The token ${name} gets</summary>
-          <pre><code>${JSON.stringify(claims, null, 2)}</code></pre>
+          ${data(claims)}
         </details>
       </li>`
 }
@@ -81,21 +88,62 @@ export interface ForbiddenPage {
   readonly who: string
   /** The rule of the policy that denies. */
   readonly rule: string
+  /** What get-identity answers for this caller. */
+  readonly known: Readonly<Record<string, unknown>>
   readonly login: string
 }
 
-export function forbiddenPage ({ application, who, rule, login }: ForbiddenPage): string {
+export function forbiddenPage ({ application: { name, policy }, who, rule, known, login }: ForbiddenPage): string {
   return page('Not allowed', html`
-    <p>You are <strong>${who}</strong>, and the policy of <strong>${application.name}</strong> denies you access by its <code>${rule}</code>.</p>
-    <p><a href="${login}">Sign in as another user</a></p>`)
+    <dl>
+      <dt>Application</dt><dd>${name}</dd>
+      <dt>You are</dt><dd>${who}</dd>
+      <dt>Denied by</dt><dd><code>${rule}</code></dd>
+    </dl>
+    <p><a href="${login}">Sign in as another user</a>, or change the policy.</p>
+    <h2>The policy</h2>
+    ${data(policy!.source)}
+    <h2>What Access knows of you</h2>
+    ${data(known)}`)
 }
 
-/** @param login the path for signing in again */
-export function loggedOutPage (login: string, isElsewhere: boolean): string {
+/** @param isIgnored whether there was a `returnTo` that leads elsewhere */
+export function loggedOutPage (applications: readonly Link[], isIgnored: boolean): string {
   return page('Logged out', html`
     <p>Your session has ended, for every application here.</p>
-    ${isElsewhere ? html`<p><code>returnTo</code> leads to another origin, so it was not followed.</p>` : []}
-    <p><a href="${login}">Sign in again</a></p>`)
+    ${isIgnored ? html`<p><code>returnTo</code> leads to another origin, so it was not followed.</p>` : []}
+    <p>Sign in again at</p>
+    ${linkList(applications)}`)
+}
+
+export function unreachablePage (to: string, cause: string): string {
+  return page('Your app does not answer', html`
+    <dl>
+      <dt>Its address</dt><dd><code>${to}</code></dd>
+      <dt>What happened</dt><dd><code>${cause}</code></dd>
+    </dl>
+    <p>Start it, or correct <code>--to</code>, and reload this page. At Cloudflare this is an error 502.</p>`)
+}
+
+export function unknownHostPage (host: string, applications: readonly Link[]): string {
+  return page('No application here', html`
+    <p>No application has the hostname <code>${host}</code>. Open</p>
+    ${linkList(applications)}
+    <p>To add one: <code>applications: [{ hostname: 'app.localhost', path: '/' }]</code>.</p>`)
+}
+
+function linkList (links: readonly Link[]): Html {
+  const items = links.map(({ name, url }) => html`<li><strong>${name}</strong> <a href="${url}">${url}</a></li>`)
+  return html`<ul>${items}</ul>`
+}
+
+function data (value: unknown): Html {
+  return html`<pre tabindex="0"><code>${JSON.stringify(value, nameFunction, 2)}</code></pre>`
+}
+
+/** A policy can be a function, which JSON cannot show. */
+function nameFunction (_name: string, value: unknown): unknown {
+  return typeof value === 'function' ? 'a function' : value
 }
 
 function page (title: string, content: Html): string {

@@ -1,8 +1,10 @@
-/** Forwards requests from the edge to your app, with @fastify/http-proxy. */
+/** Forwards requests to the applications, with @fastify/http-proxy. */
 import { METHODS, type IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OptionsInvalidError } from '../errors.js'
-import { edgeHeaders, withoutAccessHeaders } from './headers.js'
+import { forwardings, withoutAccessHeaders } from './headers.js'
+import { unreachablePage } from './pages.js'
+import { sendError, UnreachableError } from './rejections.js'
 
 type HttpProxy = typeof import('@fastify/http-proxy').default
 
@@ -19,53 +21,40 @@ export async function importHttpProxy (): Promise<HttpProxy> {
   }
 }
 
-/** Forwards everything that reaches this scope's routes unchanged: bodies, streams and WebSockets. */
-export async function forward (scope: FastifyInstance, httpProxy: HttpProxy, to: string): Promise<void> {
+/** Forwards everything that reaches this scope's routes unchanged: bodies and streams. */
+export async function forward (scope: FastifyInstance, httpProxy: HttpProxy): Promise<void> {
   scope.removeAllContentTypeParsers() // the default ones would buffer each body, and reject a large one
   for (const method of METHODS) {
     if (!scope.supportedMethods.includes(method)) scope.addHttpMethod(method, { hasBody: true })
   }
   await scope.register(httpProxy, {
-    upstream: to,
+    upstream: '',
     httpMethods: scope.supportedMethods,
-    websocket: true,
-    wsClientOptions: WEB_SOCKET_OPTIONS,
     internalRewriteLocationHeader: false,
     retryMethods: [],
     destroyAgent: true,
     disableRequestLogging: true,
     undici: { headersTimeout: 0, bodyTimeout: 0 },
     replyOptions: {
-      rewriteRequestHeaders: (request, headers) => forwardedHeaders(request as FastifyRequest, headers),
+      getUpstream: request => forwardings.get(request as FastifyRequest)!.to,
+      rewriteRequestHeaders: (request, headers) => withoutHopHeaders(forwardedHeaders(request as FastifyRequest, headers)),
       rewriteHeaders: headers => withoutHopHeaders(headers as IncomingHttpHeaders),
-      onError: (reply, { error }) => { sendUnreachable(reply as FastifyReply, to, error) }
+      onError: (reply, { error }) => { sendUnreachable(reply as FastifyReply, error) }
     }
   })
 }
 
-// An option of @fastify/http-proxy that its types do not have.
-const WEB_SOCKET_OPTIONS: object = {
-  rewriteRequestHeaders: (_headers: unknown, request: FastifyRequest) => webSocketHeaders(request)
-}
-
 /** Your app gets the host that the browser asked for. */
-function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const kept = withoutHopHeaders(withoutAccessHeaders(headers))
-  return { ...kept, host: request.headers.host, ...edgeHeaders.get(request) }
+export function forwardedHeaders (request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return { ...withoutAccessHeaders(headers), host: request.headers.host, ...forwardings.get(request)!.headers }
 }
 
-function withoutHopHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {
+export function withoutHopHeaders (headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_TO_THE_HOP.includes(name)))
 }
 
-/** The proxy does the WebSocket handshake itself. */
-function webSocketHeaders (request: FastifyRequest): IncomingHttpHeaders {
-  const kept =
-    Object.entries(forwardedHeaders(request, request.headers)).filter(([name]) => !name.startsWith('sec-websocket-'))
-  return Object.fromEntries(kept)
-}
-
-function sendUnreachable (reply: FastifyReply, to: string, error: Error): void {
-  reply.code(502).type('text/plain; charset=utf-8').send(
-    `Emulator for Cloudflare Access: the application at ${to} does not answer. ${error.message}\n`)
+export function sendUnreachable (reply: FastifyReply, { message }: Error): void {
+  const { request } = reply
+  const { to } = forwardings.get(request)!
+  sendError(request, reply, new UnreachableError(to, message), () => unreachablePage(to, message))
 }

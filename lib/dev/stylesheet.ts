@@ -37,6 +37,10 @@ header {
 header p { margin: 0; }
 main { max-width: 40rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { margin: 0 0 .5rem; font-size: 1.6rem; line-height: 1.25; }
+h2 { margin: 1.5rem 0 .25rem; font-size: 1.1rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: 1rem 0; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
 p { margin: .5rem 0; }
 code { overflow-wrap: anywhere; }
 a { color: var(--accent); }

@@ -3,10 +3,30 @@ import { TokenInvalidError } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
 import type { CfAccessClaims } from './claims.js'
 import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
+import type { SignOuts } from './sign-outs.js'
 
 /** Made an identity, and can ask Access about it. */
 export interface DetailsSource {
   details (identity: CfAccessIdentity, token: string): Promise<CfAccessDetails>
+  /** `null` where sessions are not watched. */
+  readonly sessions: SessionSource | null
+}
+
+/** What can tell that a session has ended. */
+export interface SessionSource {
+  readonly signOuts: SignOuts
+  /** Milliseconds after which a token is re-checked with Access; `Infinity` for never. */
+  readonly recheck: number
+  /** @throws {TokenInvalidError} when Access no longer accepts the token. */
+  confirm (identity: CfAccessIdentity, token: string): Promise<void>
+}
+
+/** The session of one identity. */
+export interface Session {
+  readonly token: string
+  readonly signOuts: SignOuts
+  readonly recheck: number
+  readonly confirm: () => Promise<void>
 }
 
 /** What every kind of identity has. Frozen, and shared by all requests with the same token. */
@@ -45,6 +65,15 @@ abstract class Identity<Details extends CfAccessDetails> {
    */
   forwardHeaders (): Record<'Cf-Access-Token', string> {
     return { 'Cf-Access-Token': this.#token }
+  }
+
+  /** `null` for what no verifier made. */
+  static sessionOf (identity: CfAccessIdentity): Session | null {
+    if (!(#source in identity) || identity.#source.sessions === null) return null
+    const { sessions } = identity.#source
+    const token = identity.#token
+    const { signOuts, recheck } = sessions
+    return { token, signOuts, recheck, confirm: async () => sessions.confirm(identity, token) }
   }
 
   static isMadeBy (source: DetailsSource, value: unknown): value is CfAccessIdentity {
@@ -143,6 +172,8 @@ export function identify (claims: CfAccessClaims, token: string, source: Details
     ? new CfAccessService(claims, token, source)
     : new CfAccessCertificate(claims, token, source)
 }
+
+export const sessionOf = Identity.sessionOf
 
 /** Whether `value` is an identity that this source made. */
 export const isMadeBy = Identity.isMadeBy

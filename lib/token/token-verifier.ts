@@ -6,7 +6,10 @@ import { TokenInvalidError } from '../errors.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import type { CfAccessDetails } from '../identity/details.js'
 import type { GetIdentityClient } from '../identity/get-identity.js'
-import { identify, isMadeBy, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
+import {
+  identify, isMadeBy, type CfAccessIdentity, type DetailsSource, type SessionSource
+} from '../identity/identity.js'
+import type { SignOuts } from '../identity/sign-outs.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
@@ -40,12 +43,20 @@ export class Verifier implements DetailsSource {
   readonly #recheck: number
   readonly #parser = new JwsParser()
   readonly #cache: TokenCache | null
+  /** For connections that outlive their request. */
+  readonly sessions: SessionSource
 
-  constructor (settings: VerifierSettings, teams: readonly TrustedTeam[]) {
+  /** @param signOuts tokens that are rejected though they are valid */
+  constructor (settings: VerifierSettings, teams: readonly TrustedTeam[], signOuts: SignOuts) {
     this.#rules = settings
     this.#teams = new Map(teams.map(trusted => [trusted.team.issuer, trusted]))
     this.#recheck = settings.recheck
     this.#cache = settings.cacheMax > 0 ? new TokenCache(settings.cacheMax) : null
+    signOuts.subscribe(token => this.#cache?.delete(token))
+    const confirm = async (identity: CfAccessIdentity, token: string): Promise<void> => {
+      await this.#ask(identity, token, this.#recheck)
+    }
+    this.sessions = { signOuts, recheck: settings.recheck, confirm }
   }
 
   /**
@@ -120,6 +131,7 @@ export class Verifier implements DetailsSource {
     if (!verifySignature('RSA-SHA256', Buffer.from(signed, 'latin1'), keySet.getKey(kid), signature)) {
       throw new TokenInvalidError('signature')
     }
+    if (this.sessions.signOuts.has(token)) throw new TokenInvalidError('signed-out')
     // Once more: the token can expire while it waits for keys.
     const expiresAt = checkClaims(payload, accepted, this.#rules, now)
     const own = this.#cache === null ? token : flatCopy(token)
@@ -143,6 +155,7 @@ export class Verifier implements DetailsSource {
 
   /** Asks Access about a token, and keeps the answer with the cached token: a confirmation, or its eviction. */
   async #ask (identity: CfAccessIdentity, token: string, maxAge?: number): Promise<CfAccessDetails> {
+    if (this.sessions.signOuts.has(token)) throw new TokenInvalidError('signed-out')
     try {
       const { getIdentity } = this.#trustedTeam(identity.claims.iss)
       const { at, details } = await getIdentity.ask(identity, token, expiryOf(identity.claims, this.#rules), maxAge)

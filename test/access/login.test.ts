@@ -46,6 +46,18 @@ t.test('a browser without a session is sent to log in, and back to where it was 
     [{ name: 'cf-access-login', value: AUD, path: '/', maxAge: 60, httpOnly: true, sameSite: 'Lax' }])
 })
 
+t.test('behind a proxy that rewrites the host, the way back is the public one, and so is the tag', async t => {
+  const headers = { host: 'origin.internal:3000', 'x-forwarded-host': 'app.acme.com', accept: CHROME }
+  for (const trustProxy of [true, false]) {
+    const app = createApp(t, { trustProxy })
+    const audience = { 'app.acme.com': OTHER_AUD, 'origin.internal': AUD }
+    await app.register(cfAccess, { teamDomain: team.domain, audience, login: 'redirect' })
+    const { headers: { location } } = await app.inject({ url: '/x', headers })
+    const [host, tag] = trustProxy ? ['app.acme.com', OTHER_AUD] : ['origin.internal', AUD]
+    t.equal(location, `${team.domain}/cdn-cgi/access/login/${host}?kid=${tag}&redirect_url=%2Fx`)
+  }
+})
+
 t.test('a browser whose token has expired is sent to log in', async t => {
   const app = await start(t)
   t.equal((await navigate(app, { headers: bearing(expired) })).statusCode, 302)

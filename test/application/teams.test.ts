@@ -116,6 +116,10 @@ t.test('registrations of the same teams share what depends on the teams alone', 
   await other.register(cfAccess, { teamDomain: [a.domain, b.domain], audience: AUD, prefix: '/one' })
   await other.register(cfAccess, { teamDomain: [b.domain, a.domain], audience: AUD, prefix: '/two' })
   t.throws(() => other.cfAccess.status(), { code: 'FST_CF_ACCESS_NOT_REGISTERED' }, 'another order')
+  const third = createApp(t)
+  await third.register(cfAccess, { teamDomain: [a.domain, b.domain], audience: AUD, prefix: '/one' })
+  await third.register(cfAccess, { teamDomain: [a.domain, 'http://127.0.0.1:1'], audience: AUD, prefix: '/two' })
+  t.throws(() => third.cfAccess.status(), { code: 'FST_CF_ACCESS_NOT_REGISTERED' }, 'another second team')
 })
 
 t.test('a list that cannot be right stops the start', async t => {

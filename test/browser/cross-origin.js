@@ -5,7 +5,7 @@ import fastifyWebsocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import cfAccess from 'fastify-cf-access'
 import { createAccessTeam } from 'fastify-cf-access/testing'
-import { launch } from './launch.js'
+import { launch } from '../fixtures/browser.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 

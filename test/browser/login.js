@@ -1,13 +1,9 @@
 // Signs in with a real browser, as a user would. Not part of `npm test`, which needs no browser.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { startBehindEdge } from '../../example/edge.js'
-import { launch } from './launch.js'
+import { freePort, launch } from '../fixtures/browser.js'
 
-const { SCREENSHOTS: screenshots } = process.env
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 
 /** @type {import('playwright-core').Browser} */
@@ -36,27 +32,15 @@ async function stop ({ app, edge }) {
   await Promise.all([app.close(), edge.close()])
 }
 
-async function freePort () {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/**
- * A page of a browser without a session.
- * @param {{ colorScheme?: 'light' | 'dark', edge?: { domain: string } }} [options]
- */
-async function openAdmin ({ colorScheme = 'light', edge = started.edge } = {}) {
-  const page = await browser.newPage({ colorScheme, viewport: { width: 800, height: 720 } })
+/** A page of a browser without a session. @param {{ edge: { url: string } }} [started] */
+async function openAdmin ({ edge } = started) {
+  const page = await browser.newPage()
   /** @type {string[]} */
   const complaints = []
   page.on('console', message => { if (message.type() === 'error') complaints.push(message.text()) })
   page.on('pageerror', error => { complaints.push(String(error)) })
-  await page.goto(`${edge.domain}/admin`)
-  return { page, admin: `${edge.domain}/admin`, complaints }
+  await page.goto(`${edge.url}/admin`)
+  return { page, admin: `${edge.url}/admin`, complaints }
 }
 
 /** @param {import('playwright-core').Page} page */
@@ -75,7 +59,7 @@ test('who is in the admins group signs in and sees /admin', async () => {
   await page.getByRole('button', { name: 'Sign in as Alice' }).click()
   assert.equal(page.url(), admin)
   assert.match(await textOf(page), /Hello alice@example\.com/)
-  const [cookie] = await page.context().cookies()
+  const [cookie] = await page.context().cookies(admin)
   assert.deepEqual([cookie?.name, cookie?.httpOnly, cookie?.sameSite], ['CF_Authorization', true, 'Lax'])
 })
 
@@ -84,7 +68,7 @@ test('who is not sees 403, and can sign in as another user', async () => {
   const answer = page.waitForResponse(admin)
   await page.getByRole('button', { name: 'Sign in as Bob' }).click()
   assert.equal((await answer).status(), 403)
-  assert.match(await textOf(page), /You are bob@example\.com/)
+  assert.match(await textOf(page), /Denied by\s+include/)
   await page.getByRole('link', { name: 'Sign in as another user' }).click()
   await page.getByRole('button', { name: 'Sign in as Alice' }).click()
   assert.equal(page.url(), admin)
@@ -100,7 +84,7 @@ test('any address can be typed, with the keyboard only', async () => {
   const answer = page.waitForResponse(admin)
   await page.keyboard.press('Enter')
   assert.equal((await answer).status(), 403)
-  assert.match(await textOf(page), /You are carol@example\.com/)
+  assert.match(await textOf(page), /You are\s+carol@example\.com/)
 })
 
 test('a user who logs out has to log in again', async () => {
@@ -108,7 +92,7 @@ test('a user who logs out has to log in again', async () => {
   await page.getByRole('button', { name: 'Sign in as Alice' }).click()
   await page.goto(new URL('/cdn-cgi/access/logout', admin).href)
   assert.match(await textOf(page), /Logged out/)
-  assert.deepEqual(await page.context().cookies(), [])
+  assert.deepEqual(await page.context().cookies(admin), [])
   await page.goto(admin)
   assert.ok(isAskedToLogIn(page))
 })
@@ -127,51 +111,11 @@ test('a user whose session has expired has to log in again', async () => {
   }
 })
 
-for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
-  test(`the login page can be read in the ${colorScheme}, and shows the token`, async () => {
-    const { page, complaints } = await openAdmin({ colorScheme })
-    const summary = page.getByText('The token Bob gets')
-    const claims = page.getByText('"department": "sales"')
-    assert.equal(await claims.isVisible(), false)
-    await summary.click()
-    assert.equal(await claims.isVisible(), true)
-    for (const { text, ratio } of await contrasts(page)) assert.ok(ratio >= 4.5, `${text}: ${ratio}`)
-    assert.deepEqual(complaints, [])
-    if (screenshots !== undefined) {
-      await page.screenshot({ path: join(screenshots, `login-${colorScheme}.png`), fullPage: true })
-    }
-  })
-}
-
-/**
- * Of each text on the page, how far it stands out from what is behind it.
- * @param {import('playwright-core').Page} page
- * @returns {Promise<Array<{ text: string, ratio: number }>>}
- * @see WCAG 2.2, contrast ratio
- */
-async function contrasts (page) {
-  const texts = await page.locator('h1, p, strong, span, code, label, summary, button, a').evaluateAll(
-    elements => elements.map(element => {
-      const view = element.ownerDocument.defaultView
-      let behind = element
-      let ground = 'rgba(0, 0, 0, 0)'
-      for (; behind !== null && ground === 'rgba(0, 0, 0, 0)'; behind = behind.parentElement) {
-        ground =
-      view.getComputedStyle(behind).backgroundColor
-      }
-      return { text: element.textContent ?? '', colors: [view.getComputedStyle(element).color, ground] }
-    }))
-  return texts.map(({ text, colors }) => {
-    const [dark = 0, light = 0] = colors.map(luminance).sort((a, b) => a - b)
-    return { text, ratio: (light + 0.05) / (dark + 0.05) }
-  })
-}
-
-/** @param {string} color as `rgb(1, 2, 3)` */
-function luminance (color) {
-  const [r = 0, g = 0, b = 0] = (color.match(/\d+/g) ?? []).map(channel => {
-    const value = Number(channel) / 255
-    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
-  })
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b
-}
+test('the login page shows the token that each user would get', async () => {
+  const { page, complaints } = await openAdmin()
+  const claims = page.getByText('"department": "sales"')
+  assert.equal(await claims.isVisible(), false)
+  await page.getByText('The token Bob gets').click()
+  assert.equal(await claims.isVisible(), true)
+  assert.deepEqual(complaints, [])
+})

@@ -181,6 +181,13 @@ t.test('R-20 R-21 a list of prefixes, one that ends in a slash, and the root', a
     app.get('/c', page)
   })
   for (const target of ['/', '/c', '/unknown']) t.equal(await statusOf(everything, target), 401, target)
+  const both = await start(t, async app => {
+    await app.register(cfAccess, { ...options, prefix: '/' })
+    await app.register(cfAccess, { ...options, audience: OTHER_AUD })
+    app.get('/c', page)
+  })
+  t.equal(await statusOf(both, '/c', token), 200, 'a prefix is nearer than the whole scope')
+  t.equal(await statusOf(both, '/c', otherToken), 401)
 })
 
 t.test('R-22 a route that is declared in another way is guarded where a request under the prefix gets there', async t => {

@@ -77,6 +77,10 @@ const UNUSED: Readonly<Record<string, [warning: RegExp, build: (app: FastifyInst
       await app.register(unwrapped({}))
       app.get('/admin', page)
     }],
+  'a prefix that is only the common start of other paths': [/guards \/admin-x, but no route is there/, async app => {
+    for (const path of ['/admin-x1', '/admin-x2']) app.get(path, page)
+    await app.register(cfAccess, { ...options, prefix: '/admin-x' })
+  }],
   'one with a prefix': [/guards \/admin, but no route is there\. A plugin .* must be wrapped in fastify-plugin/,
     async app => {
       app.get('/', page)
@@ -98,6 +102,17 @@ const USED: Readonly<Record<string, (app: FastifyInstance) => unknown>> = {
   'a route below it': app => { app.register(cfAccess, { ...options, prefix: '/admin' }); app.get('/Admin/x/y', page) },
   'a route of one of two prefixes': app => { app.register(cfAccess, { ...options, prefixes: ['/admin', '/later'] }); app.get('/admin', page) },
   'a route declared before': async app => { app.get('/admin/x', page); await app.register(cfAccess, { ...options, prefix: '/admin' }) },
+  'a route for one method declared before': async app => { app.post('/admin', page); await app.register(cfAccess, { ...options, prefix: '/admin' }) },
+  'routes far below it declared before': async app => {
+    for (const path of ['/public', '/admin/users/list', '/admin/users/lost']) app.get(path, page)
+    await app.register(cfAccess, { ...options, prefix: '/admin' })
+  },
+  'a route declared later in an earlier scope': async app => {
+    let earlier: FastifyInstance | undefined
+    await app.register(async scope => { earlier = scope })
+    await app.register(cfAccess, { ...options, prefix: '/admin' })
+    earlier!.get('/admin', page)
+  },
   'a route of a scope declared before': async app => {
     await app.register(async scope => { scope.get('/x', page) }, { prefix: '/admin' })
     await app.register(cfAccess, { ...options, prefix: '/admin' })

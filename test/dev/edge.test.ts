@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { connect, Server } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
@@ -21,14 +22,34 @@ function tokenIn (cookie: string): string {
   return cookie.split(/[=;]/)[1]!
 }
 
-t.test('it listens on 127.0.0.1 and nowhere else', async t => {
-  t.match(edge.domain, /^http:\/\/127\.0\.0\.1:\d+$/)
-  await once(connect(Number(new URL(edge.domain).port), '127.0.0.1'), 'connect')
+t.test('it listens on the loopback addresses 127.0.0.1 and ::1, and nowhere else', async t => {
+  t.match(edge.url, /^http:\/\/127\.0\.0\.1:\d+$/)
+  const { port } = new URL(edge.url)
+  t.equal(edge.domain, `http://localhost:${port}`)
+  const hasIPv6 = Object.values(networkInterfaces()).flat().some(address => address?.address === '::1')
+  for (const address of ['127.0.0.1', ...hasIPv6 ? ['[::1]'] : []]) {
+    const headers = { host: new URL(edge.domain).host }
+    t.equal((await ask(`http://${address}:${port}/cdn-cgi/access/certs`, { headers })).status, 200, address)
+  }
   const [error] =
-    await once(connect(Number(new URL(edge.domain).port), '127.0.0.2').on('connect',
+    await once(connect(Number(new URL(edge.url).port), '127.0.0.2').on('connect',
       () => { t.fail('it answers on 127.0.0.2') }), 'error')
       .catch(error => [error])
   t.equal(error.code, 'ECONNREFUSED')
+})
+
+t.test('it starts on a machine without IPv6', async t => {
+  const { listen } = Server.prototype
+  t.intercept(Server.prototype, 'listen', {
+    value (this: Server, port: number, host: string) {
+      if (host !== '::1') return Reflect.apply(listen, this, [port, host])
+      process.nextTick(() => this.emit('error', Object.assign(new Error('no IPv6'), { code: 'EADDRNOTAVAIL' })))
+      return this
+    }
+  })
+  const alone = await createAccessEdge({ to, port: 0 })
+  t.equal((await ask(`${alone.url}/cdn-cgi/access/certs`)).status, 200)
+  await alone.close()
 })
 
 t.test('it does not start in production', async t => {
@@ -40,11 +61,16 @@ t.test('it does not start in production', async t => {
 })
 
 t.test('a port that is taken is said to be', async t => {
-  const port = Number(new URL(edge.domain).port)
-  await t.rejects(createAccessEdge({ to, port }), {
-    code: 'FST_CF_ACCESS_OPTIONS_INVALID',
-    message: new RegExp(`"port" is ${port}.*EADDRINUSE`)
+  const port = Number(new URL(edge.url).port)
+  const taken = { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /"port" is \d+, which is not available.*EADDRINUSE/ }
+  await t.rejects(createAccessEdge({ to, port }), taken)
+  const { listen } = Server.prototype
+  t.intercept(Server.prototype, 'listen', {
+    value (this: Server, asked: number, host: string) {
+      return Reflect.apply(listen, this, host === '::1' ? [port, '127.0.0.1'] : [asked, host])
+    }
   })
+  await t.rejects(createAccessEdge({ to, port: 0 }), taken, 'on ::1 alone')
 })
 
 t.test('closing ends open connections', async t => {
@@ -69,7 +95,7 @@ t.test('a session goes on through a rotation, under the new key', async t => {
   const [current, previous] = await kidsOf(edge)
   t.equal(decodeProtectedHeader(tokenIn(cookie)).kid, previous)
 
-  const { status, headers, body } = await ask(edge.domain, { headers: { cookie } })
+  const { status, headers, body } = await ask(edge.url, { headers: { cookie } })
   t.equal(status, 200)
   const renewed = tokenIn(cookieIn(headers))
   t.equal(JSON.parse(body).headers['cf-access-jwt-assertion'], renewed)
@@ -78,9 +104,9 @@ t.test('a session goes on through a rotation, under the new key', async t => {
   t.match(decodeJwt(renewed), { exp, identity_nonce: nonce })
 
   await edge.rotateKeys()
-  t.equal((await ask(edge.domain, { headers: { cookie, ...API } })).status, 401,
+  t.equal((await ask(edge.url, { headers: { cookie, ...API } })).status, 302,
     'a key that is no longer published ends the session')
-  t.equal((await ask(edge.domain, { headers: { cookie: `CF_Authorization=${renewed}` } })).status, 200)
+  t.equal((await ask(edge.url, { headers: { cookie: `CF_Authorization=${renewed}` } })).status, 200)
 })
 
 t.test('keys rotate by the clock', async t => {
@@ -100,23 +126,23 @@ t.test('an outage holds from the start until it is mended, at either endpoint or
   const edge = await startEdge(t, { to, outage: 'error' })
   const statuses =
     async () => Promise.all(
-      ['certs', 'get-identity'].map(async endpoint => (await ask(`${edge.domain}/cdn-cgi/access/${endpoint}`, { headers })).status))
+      ['certs', 'get-identity'].map(async endpoint => (await ask(`${edge.url}/cdn-cgi/access/${endpoint}`, { headers })).status))
   const headers = await signIn(edge, 'alice@acme.com')
   t.strictSame(await statuses(), [500, 500])
-  t.equal((await ask(edge.domain, { headers })).status, 200, 'the session goes on')
+  t.equal((await ask(edge.url, { headers })).status, 200, 'the session goes on')
   edge.outage(null, 'certs')
   t.strictSame(await statuses(), [200, 500])
   edge.outage(null)
   t.strictSame(await statuses(), [200, 200])
   edge.outage('down')
-  await t.rejects(ask(`${edge.domain}/cdn-cgi/access/certs`), { code: 'ECONNRESET' })
+  await t.rejects(ask(`${edge.url}/cdn-cgi/access/certs`), { code: 'ECONNRESET' })
 })
 
 t.test('with a file for its keys, sessions outlive a restart', async t => {
   const keys = join(t.testdir(), 'keys.json')
   const users = [{ email: 'alice@acme.com', groups: ['admins'] }]
   const first = await createAccessEdge({ to, port: 0, keys, users })
-  const port = Number(new URL(first.domain).port)
+  const port = Number(new URL(first.url).port)
   const headers = await signIn(first, 'alice@acme.com')
   await first.rotateKeys()
   const kids = await kidsOf(first)
@@ -125,8 +151,8 @@ t.test('with a file for its keys, sessions outlive a restart', async t => {
 
   const second = await startEdge(t, { to, port, keys, users })
   t.strictSame(await kidsOf(second), kids)
-  t.equal((await askEcho(second.domain, { headers })).headers['cf-access-authenticated-user-email'], 'alice@acme.com')
-  const { body } = await ask(`${second.domain}/cdn-cgi/access/get-identity`, { headers })
+  t.equal((await askEcho(second.url, { headers })).headers['cf-access-authenticated-user-email'], 'alice@acme.com')
+  const { body } = await ask(`${second.url}/cdn-cgi/access/get-identity`, { headers })
   t.match(JSON.parse(body), { groups: ['admins'] })
 })
 

@@ -50,14 +50,27 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
   })
   const announced = await said
   t.match(announced.split('\n')[0], /^An emulator for Cloudflare Access, for development only/)
-  const [, domain] = /^Open (http:\/\/127\.0\.0\.1:\d+) instead of /m.exec(announced)!
+  const [, url, port] = /^Open (http:\/\/127\.0\.0\.1:(\d+)) instead of /m.exec(announced)!
+  const domain = `http://localhost:${port}`
   t.match(announced, `instead of ${to}\n`)
+  t.match(announced, 'Sign in as carol@acme.com or any other address; a session lasts 24h.\n')
   t.match(announced, `  { teamDomain: '${domain}', audience: 'my-tag' }\n`)
   t.match(announced, `  CF_ACCESS_TEAM_DOMAIN=${domain}\n  CF_ACCESS_AUD=my-tag\n`)
-  t.equal((await ask(domain!, { headers: BROWSER })).status, 302)
+  t.equal((await ask(url!, { headers: BROWSER })).status, 302)
   t.match((await ask(`${domain}/cdn-cgi/access/login`)).body, 'carol@acme.com')
   child.kill('SIGTERM')
   t.strictSame(await once(child, 'close'), [0, null])
+})
+
+t.test('it says when the application does not answer', async t => {
+  const child = run(t, ['dev', '--to', 'http://127.0.0.1:1', '--port', '0'])
+  let heard = ''
+  for await (const chunk of child.stdout!) {
+    heard += chunk
+    if (heard.includes('Ctrl+C')) child.kill('SIGTERM')
+  }
+  t.match(heard, 'instead of http://127.0.0.1:1, which does not answer yet\n')
+  t.match(heard, 'Sign in as alice@example.com, bob@example.com or any other address')
 })
 
 t.test('it ends with 1 and one line that says what to install', async t => {
@@ -77,33 +90,54 @@ t.test('it prints its usage and its version', async t => {
 })
 
 t.test('it gives each application\'s options and tag', async t => {
-  const domain = 'http://127.0.0.1:4000'
-  const text =
-    banner({
-      domain,
-      applications: [{ path: '/', audience: 'one', name: '/' }, { path: '/admin', audience: 'two', name: '/admin' }]
-    }, 'http://127.0.0.1:3000')
+  const domain = 'http://localhost:4000'
+  const edge = {
+    domain,
+    url: 'http://127.0.0.1:4000',
+    applications: [
+      { hostname: '127.0.0.1', path: '/', audience: 'one', name: '/' },
+      { hostname: '127.0.0.1', path: '/admin', audience: 'two', name: '/admin' },
+      { hostname: 'app.localhost', path: '/', audience: 'three', name: 'app.localhost/' }
+    ]
+  }
+  const facts = { to: 'http://127.0.0.1:3000', users: ['a@acme.com', 'b@acme.com'], session: '5m', isUp: false }
+  const text = banner(edge, facts)
   t.match(text,
     `  { teamDomain: '${domain}', audience: 'one' }\n  { prefix: '/admin', teamDomain: '${domain}', audience: 'two' }\n`)
-  t.match(text, '  CF_ACCESS_AUD=one\n  CF_ACCESS_AUD=two  # /admin\n')
+  t.match(text, '  CF_ACCESS_AUD=one\n  CF_ACCESS_AUD=two  # /admin\n  CF_ACCESS_AUD=three  # app.localhost\n')
+  t.match(text, 'Open http://127.0.0.1:4000 instead of http://127.0.0.1:3000, which does not answer yet\n')
+  t.match(text, 'Sign in as a@acme.com, b@acme.com or any other address; a session lasts 5m.')
 })
 
 t.test('every flag becomes an option', async t => {
   const { dev } = await readArguments(
     ['dev', '--to', 'http://127.0.0.1:3000', '--port', '1', '--user', 'a@acme.com=x, y,', '--user=b@acme.com',
-      '--service-token', 'x.access=a=b', '--audience', 'tag', '--session', '5m', '--rotate', '60s', '--outage', 'slow',
-      '--keys', 'k.json']) as { dev: object }
+      '--service-token', 'x.access=a=b', '--path', '/admin', '--group', 'x', '--group', 'y', '--audience', 'tag',
+      '--session', '5m', '--rotate', '60s', '--outage', 'slow', '--keys', 'k.json', '--same-site', 'none', '--lenient',
+      '--managed-oauth', '--verbose']) as { dev: object }
   t.strictSame(dev, {
     to: 'http://127.0.0.1:3000',
     port: 1,
     users: [{ email: 'a@acme.com', groups: ['x', 'y'] }, { email: 'b@acme.com' }],
     serviceTokens: [{ clientId: 'x.access', clientSecret: 'a=b' }],
-    applications: [{ path: '/', audience: 'tag' }],
+    applications: [{ path: '/admin', audience: 'tag', policy: { include: { group: ['x', 'y'] } } }],
     session: '5m',
     rotate: '60s',
     outage: 'slow',
-    keys: 'k.json'
+    keys: 'k.json',
+    sameSite: 'none',
+    lenient: true,
+    managedOauth: true,
+    verbose: true
   })
+})
+
+t.test('one flag is enough for an application', async t => {
+  const policy = { include: { group: ['x'] } }
+  for (const [args, application] of [[['--path', '/a'], { path: '/a' }], [['--group', 'x'], { path: '/', policy }],
+    [['--audience', 'tag'], { path: '/', audience: 'tag' }]] as const) {
+    t.strictSame(await readArguments(['dev', ...args]), { dev: { applications: [application] } })
+  }
 })
 
 t.test('an outage need not be named', async t => {

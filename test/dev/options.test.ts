@@ -58,6 +58,15 @@ const WRONG: ReadonlyArray<readonly [options: object, message: RegExp]> = [
   [{ applications: [{ path: '/admin/' }] }, /applications\[0\]\.path/],
   [{ applications: [{ path: '/x' }, { path: '/admin', audience: '' }] }, /"applications\[1\]\.audience" is ''/],
   [{ applications: [{ path: '/x' }, { path: '/X' }] }, /"applications" has the path \/x twice/],
+  [{ applications: [{ path: '/x' }, { path: '/x', hostname: 'app.localhost' }, { path: '/X', hostname: 'app.localhost' }] }, /"applications" has the path app\.localhost\/x twice/],
+  ...['localhost', 'app.example.com', 'APP.localhost', 'app.localhost:80', '.localhost', '[::1]', ''].map(hostname =>
+    [{ applications: [{ path: '/x', hostname }] }, /applications\[0\]\.hostname" is .*; it takes "127\.0\.0\.1" or a name such as "app\.localhost"/] as const),
+  [{ applications: [{ path: '/x', to: 'http://127.0.0.1:3000/x' }] }, /"applications\[0\]\.to" is .*; it takes the address/],
+  [{ port: 4001, applications: [{ path: '/x', to: 'http://app.localhost:4001' }] }, /"to" is http:\/\/app\.localhost:4001, where the emulator itself is to listen/],
+  [{ sameSite: 'strict' }, /"sameSite" is 'strict'; it takes "lax" or "none"/],
+  [{ lenient: 1 }, /"lenient" is 1; it takes true or false/],
+  [{ lenient: true, managedOauth: true }, /"lenient" and "managedOauth" both say/],
+  [{ log: true }, /"log" is true; it takes a function/],
   [{ applications: [{ path: '/x', name: ' ' }] }, /applications\[0\]\.name/],
   [{ applications: [{ path: '/x', policy: {} }] }, /applications\[0\]\.policy is \{\}; it takes a policy/],
   [{ applications: [{ path: '/x', policy: undefined }] }, /applications\[0\]\.policy is undefined/],
@@ -101,13 +110,13 @@ t.test('a policy may be a function, of users and of services', async t => {
   const session = await signIn(edge, 'a@acme.com')
   const [one, two] = services.map(
     ({ clientId, clientSecret }) => ({ 'cf-access-client-id': clientId, 'cf-access-client-secret': clientSecret }))
-  t.equal((await ask(`${edge.domain}/yes`, { headers: session })).status, 200)
-  t.match(await ask(`${edge.domain}/no`, { headers: session }), {
+  t.equal((await ask(`${edge.url}/yes`, { headers: session })).status, 200)
+  t.match(await ask(`${edge.url}/no`, { headers: session }), {
     status: 403,
     headers: { 'cf-access-error': 'predicate' }
   })
-  t.equal((await ask(edge.domain, { headers: one! })).status, 200)
-  t.equal((await ask(edge.domain, { headers: two! })).status, 403)
+  t.equal((await ask(edge.url, { headers: one! })).status, 200)
+  t.equal((await ask(edge.url, { headers: two! })).status, 403)
 })
 
 t.test('values in HTML are text, and HTML in it is HTML', async t => {

@@ -1,10 +1,13 @@
 import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fastifyWebsocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess, onExpiry, type CfAccessIdentity } from '../../lib/index.js'
+import { cfAccess, onSessionEnd, type CfAccessIdentity, type CfAccessOptions } from '../../lib/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
+import { expectAdmitted, expectRejected } from '../fixtures/expect.js'
 import { AUD, bearing, createApp, listen, startTeam } from '../fixtures/index.js'
+import { until } from '../fixtures/key-endpoint.js'
 
 const team = await startTeam(t)
 
@@ -25,7 +28,7 @@ t.test('a WebSocket is closed when its token expires', async t => {
   app.get('/', { websocket: true }, (socket, request) => {
     // The two ends of an injected socket do not see each other go.
     t.teardown(() => socket.terminate())
-    socket.on('close', onExpiry(request.cfAccess!, () => socket.close(1008, 'session expired')))
+    socket.on('close', onSessionEnd(request.cfAccess!, reason => socket.close(1008, `session ${reason}`)))
     socket.send('open')
   })
   await app.ready()
@@ -51,7 +54,7 @@ t.test('an event stream ends when its token expires', async t => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
     reply.raw.write('data: open\n\n')
-    request.raw.on('close', onExpiry(request.cfAccess!, () => reply.raw.end('event: expired\ndata:\n\n')))
+    request.raw.on('close', onSessionEnd(request.cfAccess!, reason => reply.raw.end(`event: ${reason}\ndata:\n\n`)))
   })
   const port = await listen(app)
   const { token, left } = issue(clock)
@@ -66,20 +69,20 @@ function stayAlive (t: Test): void {
   t.teardown(() => clearInterval(timer))
 }
 
-t.test('what has expired calls back soon, and not before onExpiry() has returned', async t => {
+t.test('what has expired calls back soon, and not before onSessionEnd() has returned', async t => {
   stayAlive(t)
   await new Promise<void>(resolve => {
     let returned = false
-    onExpiry(expiringIn(-1000), () => { t.ok(returned); resolve() })
+    onSessionEnd(expiringIn(-1000), () => { t.ok(returned); resolve() })
     returned = true
   })
 })
 
 t.test('the wish can be taken back', async t => {
   stayAlive(t)
-  const cancel = onExpiry(expiringIn(0), () => t.fail('called back'))
+  const cancel = onSessionEnd(expiringIn(0), () => t.fail('called back'))
   cancel()
-  await new Promise<void>(resolve => { onExpiry(expiringIn(0), resolve) })
+  await new Promise<void>(resolve => { onSessionEnd(expiringIn(0), () => resolve()) })
 })
 
 t.test('H-07 a session of a month does not overflow a timer', async t => {
@@ -92,7 +95,7 @@ t.test('H-07 a session of a month does not overflow a timer', async t => {
   const month = 31 * 24 * 3_600_000
   const longest = 2 ** 31 - 1 // of Node's timers
   let isOver = false
-  const cancel = onExpiry(expiringIn(month), () => { isOver = true })
+  const cancel = onSessionEnd(expiringIn(month), () => { isOver = true })
   t.teardown(cancel)
   clock.move(longest)
   fire(longest)
@@ -102,4 +105,86 @@ t.test('H-07 a session of a month does not overflow a timer', async t => {
   t.ok(isOver)
   await nextTurn() // in which warnings are told
   t.strictSame(warnings, [])
+})
+
+/** An application with the identity of a user of its own, and the emulator behind it. */
+async function start (t: Test, own: Partial<CfAccessOptions>): Promise<{
+  app: FastifyInstance, token: string, identity: CfAccessIdentity
+}> {
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, ...own })
+  app.get('/', async () => 'in')
+  const token = team.userToken({ email: 'a@acme.com', audience: AUD })
+  return { app, token, identity: await app.cfAccess.verify(token) }
+}
+
+t.test('with recheck, the end of a session at Access is noticed while a connection lives', async t => {
+  const clock = stopClock(t)
+  const { token, identity } = await start(t, { recheck: '1m' })
+  const fire = holdTimers(t)
+  const reasons: string[] = []
+  const asked = team.requests.length
+  t.teardown(onSessionEnd(identity, reason => { reasons.push(reason) }))
+  clock.move(60_001)
+  fire(60_000)
+  await until(() => team.requests.length === asked + 1)
+  t.strictSame(reasons, [])
+  team.revoke(token)
+  await until(() => {
+    clock.move(60_001)
+    fire(60_000)
+    return reasons.length > 0
+  })
+  t.strictSame(reasons, ['revoked'])
+})
+
+t.test('an unavailable get-identity is no end of a session, and a cancelled callback asks no more', async t => {
+  const clock = stopClock(t)
+  const { identity } = await start(t, { recheck: '1m' })
+  const fire = holdTimers(t)
+  const cancel = onSessionEnd(identity, reason => t.fail(reason))
+  t.teardown(() => team.outage(null))
+  team.outage('error')
+  const asked = team.requests.length
+  clock.move(60_001)
+  fire(60_000)
+  await until(() => team.requests.length === asked + 1)
+  cancel()
+  clock.move(60_001)
+  fire(60_000)
+  const { app, token } = await start(t, {})
+  await expectAdmitted(t, app, token)
+  t.equal(team.requests.slice(asked).filter(({ path }) => path.endsWith('get-identity')).length, 1)
+})
+
+t.test('a session that is signed out ends for every connection, and for later ones soon', async t => {
+  stayAlive(t)
+  const { app, token, identity } = await start(t, {})
+  const other = await app.cfAccess.verify(team.userToken({ email: 'b@acme.com', audience: AUD }))
+  t.teardown(onSessionEnd(other, reason => t.fail(`the other's: ${reason}`)))
+  const reasons: string[] = []
+  for (let i = 0; i < 2; i++) onSessionEnd(identity, reason => { reasons.push(reason) })
+  await app.cfAccess.signOut(identity)
+  await app.cfAccess.signOut(identity)
+  t.strictSame(reasons, ['signed-out', 'signed-out'], 'each once')
+  await new Promise<void>(resolve => {
+    onSessionEnd(identity, reason => { reasons.push(reason); resolve() })
+    t.equal(reasons.length, 2, 'not before it has returned')
+  })
+  t.equal(reasons[2], 'signed-out')
+  await expectRejected(t, app, token, 401, 'TOKEN_INVALID')
+})
+
+t.test('a callback that another one cancels is not called', async t => {
+  const { app, identity } = await start(t, {})
+  const cancels: Array<() => void> = []
+  let calls = 0
+  for (let i = 0; i < 3; i++) {
+    cancels.push(onSessionEnd(identity, () => {
+      calls++
+      cancels.forEach(cancel => cancel())
+    }))
+  }
+  await app.cfAccess.signOut(identity)
+  t.equal(calls, 1)
 })

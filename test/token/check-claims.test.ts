@@ -189,6 +189,11 @@ t.test('maxTokenAge ends a token sooner than its exp', async t => {
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, maxTokenAge: '10m' })
   t.match(await app.cfAccess.verify(token(600)), { kind: 'user' })
   await t.rejects(app.cfAccess.verify(token(631)), { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', reason: 'age' })
+  const issued = now() - 631
+  for (const [lifetime, reason] of [[599, 'expired'], [600, 'expired'], [601, 'age']] as const) {
+    const old = verification.token({ iat: issued, exp: issued + lifetime })
+    await t.rejects(app.cfAccess.verify(old), { code: 'FST_CF_ACCESS_TOKEN_EXPIRED', reason }, `${lifetime} s`)
+  }
   const remembered = token(0)
   await app.cfAccess.verify(remembered)
   const later = Date.now() + 630_000
