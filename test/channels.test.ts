@@ -43,9 +43,11 @@ t.test('each verification is published with its duration, outcome and whether th
     [`${token.slice(0, -8)}AAAAAAAA`, { outcome: 'FST_CF_ACCESS_TOKEN_INVALID', cached: false, kind: null }],
     [team.userToken({ email: 'alice@acme.com', audience: AUD, expiresIn: '-1m' }), { outcome: 'FST_CF_ACCESS_TOKEN_EXPIRED', cached: false, kind: null }]
   ] as const
+  const since = performance.now()
   for (const [token] of tokens) await app.inject({ url: '/', headers: bearing(token) })
+  const all = performance.now() - since
   t.strictSame(heard.map(({ duration, ...rest }) => rest), tokens.map(([, expected]) => expected))
-  t.ok(heard.every(({ duration }) => typeof duration === 'number' && duration >= 0))
+  t.ok(heard.every(({ duration }) => duration >= 0 && duration <= all))
 })
 
 t.test('verify() is published too, and a request without a token is not', async t => {

@@ -25,7 +25,6 @@ import type { Sites } from './sites.js'
 interface Caller {
   readonly token: string
   readonly claims: CfAccessClaims
-  readonly headers: Readonly<Record<string, string>>
   readonly label: string
 }
 
@@ -59,8 +58,8 @@ export class Gate {
     if (caller === null) return this.#askToLogIn(request, reply, application)
     const rule = await this.#deniedBy(caller, application, request)
     if (rule !== null) return this.#sendForbidden(request, reply, application, caller, rule)
-    const headers = { ...networkHeaders(request, caller.claims.country ?? NO_COUNTRY), ...caller.headers }
-    forwardings.set(request, { to: application.to ?? to, headers })
+    const headers = networkHeaders(request, caller.claims.country ?? NO_COUNTRY)
+    forwardings.set(request, { to: application.to ?? to, headers: { ...headers, ...accessHeaders(caller) } })
     return undefined
   }
 
@@ -70,7 +69,7 @@ export class Gate {
     if (session === null) return null
     const own = this.#sessions.forApplication(session, application.audience)
     if (own !== session) setSession(reply, own, this.#settings.sameSite)
-    return callerOf(own.token, label => ({ [EMAIL_HEADER]: bytesOf(label) }))
+    return callerOf(own.token)
   }
 
   /** A cookie beside the pair is ignored; an incomplete or repeated pair is rejected. */
@@ -139,10 +138,13 @@ export class Gate {
   }
 }
 
-function callerOf (token: string, more: (label: string) => Readonly<Record<string, string>> = () => ({})): Caller {
+function callerOf (token: string): Caller {
   const claims = decodeJwt<CfAccessClaims>(token)
-  const label = String(claims.email ?? claims.common_name)
-  return { token, claims, label, headers: { [TOKEN_HEADER]: token, ...more(label) } }
+  return { token, claims, label: String(claims.email ?? claims.common_name) }
+}
+
+function accessHeaders ({ token, claims: { email } }: Caller): IncomingHttpHeaders {
+  return { [TOKEN_HEADER]: token, ...(email !== undefined && { [EMAIL_HEADER]: bytesOf(email) }) }
 }
 
 function bringsServiceToken (headers: IncomingHttpHeaders): boolean {
