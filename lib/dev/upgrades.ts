@@ -1,6 +1,7 @@
 /** WebSockets, and any other upgrade: the application itself accepts or rejects them. */
-import { once } from 'node:events'
-import { request as httpRequest, ServerResponse, type IncomingMessage, type Server } from 'node:http'
+import {
+  request as httpRequest, ServerResponse, type ClientRequest, type IncomingMessage, type Server
+} from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -14,6 +15,12 @@ interface Upgrade {
   readonly head: Buffer
 }
 
+/** What the application answered: with an upgrade where it accepts. */
+interface Answer {
+  readonly message: IncomingMessage
+  readonly upgrade: Upgrade | null
+}
+
 export class Upgrades {
   readonly #waiting = new WeakMap<IncomingMessage, Upgrade>()
   /** Node's server does not close them. */
@@ -22,7 +29,7 @@ export class Upgrades {
   /** Answers upgrades by the application's routes and hooks, as any other request. */
   constructor (server: Server, app: FastifyInstance) {
     server.on('upgrade', (request, socket, head) => {
-      this.#sockets.add(socket.once('close', () => this.#sockets.delete(socket)).on('error', () => socket.destroy()))
+      this.#keep(socket)
       this.#waiting.set(request, { socket, head })
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
@@ -34,22 +41,19 @@ export class Upgrades {
 
   /** A hook for `onRequest`: forwards an upgrade, and leaves every other request to the routes. */
   async forward (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const upgrade = this.#waiting.get(request.raw)
-    if (upgrade === undefined) return
-    const { to } = forwardings.get(request)!
-    const { connection, upgrade: protocol } = request.headers
-    const headers = { ...withoutHopHeaders(forwardedHeaders(request, request.headers)), connection, upgrade: protocol }
-    const upstream = (to.startsWith('https:') ? httpsRequest : httpRequest)(to + request.originalUrl,
-      { method: request.method, headers, agent: false })
-    upgrade.socket.once('close', () => upstream.destroy())
-    upstream.on('upgrade', (answer, socket, head) => {
-      this.#sockets.add(socket.once('close', () => this.#sockets.delete(socket)))
-      join(upgrade, reply, answer, { socket, head })
-    })
-    upstream.end()
+    const client = this.#waiting.get(request.raw)
+    if (client === undefined) return
     try {
-      const [answer] = await once(upstream, 'response') as [IncomingMessage]
-      reply.code(answer.statusCode!).headers(withoutHopHeaders(answer.headers)).send(answer)
+      const { message, upgrade } = await ask(request, client)
+      if (upgrade === null) {
+        reply.code(message.statusCode!).headers(withoutHopHeaders(message.headers)).send(message)
+      } else {
+        this.#keep(upgrade.socket)
+        reply.hijack()
+        reply.raw.detachSocket(client.socket as Socket)
+        client.socket.write(headOf(message), 'latin1')
+        join(client, upgrade)
+      }
     } catch (error) {
       sendUnreachable(reply, error as Error)
     }
@@ -58,17 +62,40 @@ export class Upgrades {
   close (): void {
     for (const socket of this.#sockets) socket.destroy()
   }
+
+  #keep (socket: Duplex): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket)).on('error', () => socket.destroy())
+  }
 }
 
-/** Passes the application's acceptance on, and then all bytes in both directions. */
-function join (client: Upgrade, reply: FastifyReply, answer: IncomingMessage, application: Upgrade): void {
-  reply.hijack()
-  reply.raw.detachSocket(client.socket as Socket)
-  const fields = answer.rawHeaders.flatMap((name, i) => i % 2 === 0 ? [`${name}: ${answer.rawHeaders[i + 1]}\r\n`] : [])
-  client.socket.write(`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n${fields.join('')}\r\n`, 'latin1')
+/** Asks the application, for as long as the client is there. */
+async function ask (request: FastifyRequest, client: Upgrade): Promise<Answer> {
+  const { to } = forwardings.get(request)!
+  const { connection, upgrade } = request.headers
+  const headers = { ...withoutHopHeaders(forwardedHeaders(request, request.headers)), connection, upgrade }
+  const upstream: ClientRequest = (to.startsWith('https:') ? httpsRequest : httpRequest)(to + request.originalUrl,
+    { method: request.method, headers, agent: false })
+  client.socket.once('close', () => upstream.destroy())
+  return new Promise((resolve, reject) => {
+    upstream.once('upgrade', (message, socket, head) => resolve({ message, upgrade: { socket, head } }))
+      .once('response', message => resolve({ message, upgrade: null }))
+      .on('error', reject)
+      .end()
+  })
+}
+
+/** The head of an answer as it came. */
+function headOf ({ statusCode, statusMessage, rawHeaders }: IncomingMessage): string {
+  const fields = rawHeaders.flatMap((name, i) => i % 2 === 0 ? [`${name}: ${rawHeaders[i + 1]}\r\n`] : [])
+  return `HTTP/1.1 ${statusCode} ${statusMessage}\r\n${fields.join('')}\r\n`
+}
+
+/** From here on passes all bytes in both directions. */
+function join (client: Upgrade, application: Upgrade): void {
   client.socket.write(application.head)
   application.socket.write(client.head)
-  application.socket.on('error', () => client.socket.destroy()).once('close', () => client.socket.destroy())
   client.socket.once('close', () => application.socket.destroy())
+  application.socket.once('close', () => client.socket.destroy())
   client.socket.pipe(application.socket).pipe(client.socket)
 }

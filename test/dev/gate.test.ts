@@ -234,6 +234,7 @@ t.test('what belongs to no application is public, without login and token', asyn
   const { headers } = await askEcho(`${guarded.url}/public`,
     { headers: { ...BROWSER, ...await signIn(guarded, 'alice@example.com') } })
   t.notOk(headers['cf-access-jwt-assertion'])
+  t.match(headers.cookie, /^CF_Authorization=/, 'the browser sends its cookie to public paths as well')
   t.equal((await ask(`${guarded.url}/admin`, { headers: BROWSER })).status, 302)
 })
 
