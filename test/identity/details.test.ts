@@ -223,6 +223,21 @@ t.test('P-08 an answer that is not valid is rejected', async t => {
   t.notOk(team.requests.some(({ path }) => path === '/elsewhere'), 'and a redirect is not followed')
 })
 
+t.test('an answer of 32 levels is read, and no deeper one', async t => {
+  const nest = (levels: number): unknown => JSON.parse('{"x":'.repeat(levels) + '1' + '}'.repeat(levels))
+  const postureOf = async (levels: number): Promise<unknown> =>
+    (await detailsOf(await identityOf(t, user({ devicePosture: nest(levels) })))).devicePosture
+  t.strictSame(await postureOf(32), nest(32))
+  await t.rejects(postureOf(33), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE' })
+})
+
+t.test('the case of an address does not matter, in the token or in the answer', async t => {
+  for (const [own, known] of [['ALICE@acme.com', 'alice@ACME.com'], ['alice@acme.com', 'Alice@acme.com']] as const) {
+    const token = team.userToken({ email: own, audience: AUD, identity: { email: known } })
+    t.match(await detailsOf(await identityOf(t, token)), { email: known })
+  }
+})
+
 t.test('P-08 an answer about another identity is not taken', async t => {
   for (const members of [{ email: 'bob@acme.com' }, { email: undefined }, { email: 7 },
     { email: ['alice@acme.com'] }]) {
@@ -252,7 +267,12 @@ t.test('P-25 an odd member throws when it is read, and spoils no other', async t
     const details = await detailsOf(await identityOf(t, user({ amr: ['mfa'], ...members }))) as CfAccessUserDetails
     const name = inspect(members, { depth: 2 })
     t.throws(() => details[spoiled],
-      { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', statusCode: 503, reason: /^the answer/ } as unknown as Error, name)
+      {
+        code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE',
+        statusCode: 503,
+        retryAfter: 60,
+        reason: /^the answer(?:'s "\w+" is not as Access documents it| is nested too deeply)$/
+      } as unknown as Error, name)
     const readable = Object.getOwnPropertyNames(details).filter(member => member !== spoiled)
     t.equal(readable.length, 13, name)
     for (const member of readable) t.doesNotThrow(() => Reflect.get(details, member), `${name}: ${member}`)
