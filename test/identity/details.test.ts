@@ -193,6 +193,10 @@ const ODD_MEMBERS: ReadonlyArray<readonly [answer: Record<string, unknown>, spoi
   [{ user_uuid: {} }, 'userId'],
   [{ groups: 'admins' }, 'groups'],
   [{ groups: {} }, 'groups'],
+  [{ groups: false }, 'groups'],
+  [{ groups: '' }, 'groups'],
+  [{ idp: 0 }, 'identityProvider'],
+  [{ devicePosture: '' }, 'devicePosture'],
   [{ groups: [7] }, 'groups'],
   [{ groups: ['admins', null] }, 'groups'],
   [{ groups: [{ name: 7 }] }, 'groups'],
@@ -221,6 +225,16 @@ t.test('P-08 an answer that is not valid is rejected', async t => {
     await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', statusCode: 503 }, name)
   }
   t.notOk(team.requests.some(({ path }) => path === '/elsewhere'), 'and a redirect is not followed')
+})
+
+t.test('a member that is null counts as absent', async t => {
+  const members = ['name', 'user_uuid', 'groups', 'idp', 'amr', 'geo', 'devicePosture', 'ip', 'is_warp', 'is_gateway',
+    'saml_attributes', 'oidc_fields']
+  const identity = await identityOf(t, user(Object.fromEntries(members.map(name => [name, null]))))
+  const { email, answer, ...others } = await detailsOf(identity) as CfAccessUserDetails
+  t.equal(email, 'alice@acme.com')
+  for (const [name, value] of Object.entries(others)) t.equal(value, undefined, name)
+  t.equal(Object.keys(others).length, 12)
 })
 
 t.test('an answer of 32 levels is read, and no deeper one', async t => {
@@ -430,7 +444,8 @@ t.test('D-26 trouble with one token keeps no other user waiting', async t => {
     'no JSON': (_request, response) => { response.end('x') },
     'another identity': (_request, response) => { response.end('{"email":"bob@acme.com"}') },
     'status 400 and a page': (_request, response) => { response.writeHead(400).end('<p>Request Header Or Cookie Too Large') },
-    'status 431': (_request, response) => { response.writeHead(431).end() }
+    ...Object.fromEntries([413, 414, 431].map((status): [string, Outage] =>
+      [`status ${status}`, (_request, response) => { response.writeHead(status).end() }]))
   }
   t.teardown(() => team.outage(null))
   for (const [name, outage] of Object.entries(answers)) {
