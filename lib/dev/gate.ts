@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
 import { isNavigation, localPath } from '../access/login.js'
 import { EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
+import { hasPreflightHeaders } from '../coverage/preflight.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import { readMachineDetails, readUserDetails } from '../identity/details.js'
 import { identify, type CfAccessIdentity, type DetailsSource } from '../identity/identity.js'
@@ -114,7 +115,7 @@ export class Gate {
     const { lenient, managedOauth } = this.#settings
     reply.header('cache-control', 'no-store')
     note(request, 'no session')
-    if (isPreflight(request)) throw new PreflightError()
+    if (request.method === 'OPTIONS' && hasPreflightHeaders(request.headers)) throw new PreflightError()
     const isPage = isNavigation(request)
     if (managedOauth && !isPage) return challenge(request, reply)
     if (request.headers['x-requested-with'] === 'XMLHttpRequest' || (lenient && !isPage)) throw new LoginRequiredError()
@@ -149,10 +150,6 @@ function accessHeaders ({ token, claims: { email } }: Caller): IncomingHttpHeade
 
 function bringsServiceToken (headers: IncomingHttpHeaders): boolean {
   return headers['cf-access-client-id'] !== undefined || headers['cf-access-client-secret'] !== undefined
-}
-
-function isPreflight ({ method, headers }: FastifyRequest): boolean {
-  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }
 
 /** @see RFC 6750, section 3; RFC 9728, section 5.1 */

@@ -8,10 +8,15 @@ export function note (request: FastifyRequest, text: string): void {
   notes.set(request, text)
 }
 
+/** Says which error is unusual about a request, without the words that all errors of the emulator begin with. */
+export function noteError (request: FastifyRequest, { message }: Error): void {
+  note(request, message.replace(/^Emulator for Cloudflare Access: /, ''))
+}
+
 /** @param isVerbose whether requests with nothing unusual have a line too */
 export function logRequests (app: FastifyInstance, write: (line: string) => void, isVerbose: boolean): void {
-  app.addHook('onError', async (request, _reply, { message }) => {
-    if (!notes.has(request)) note(request, message.replace(/^Emulator for Cloudflare Access: /, ''))
+  app.addHook('onError', async (request, _reply, error) => {
+    if (!notes.has(request)) noteError(request, error)
   })
   app.addHook('onResponse', async (request, { raw }) => {
     const text = notes.get(request)

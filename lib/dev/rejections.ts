@@ -2,7 +2,7 @@
 import { createError, type FastifyError } from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isNavigation } from '../access/login.js'
-import { note } from './log.js'
+import { noteError } from './log.js'
 import { PAGE_HEADERS } from './pages.js'
 
 export const UnreadableError = createError('FST_CF_ACCESS_EDGE_PATH',
@@ -32,7 +32,7 @@ export const UnreachableError = createError<[to: string, cause: string]>('FST_CF
 export function sendError (
   request: FastifyRequest, reply: FastifyReply, error: FastifyError, renderPage: () => string
 ): FastifyReply {
-  note(request, error.message.replace(/^Emulator for Cloudflare Access: /, ''))
+  noteError(request, error)
   reply.code(error.statusCode!).header('cache-control', 'no-store')
   if (!isNavigation(request)) return reply.send(error)
   return reply.headers(PAGE_HEADERS).send(renderPage())
