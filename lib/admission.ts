@@ -72,9 +72,8 @@ function authenticate (
   if (tokens.length === 0) throw new TokenMissingError('missing')
   crossOrigin.check(request, alsoTrusted)
   const accepted = audience.acceptedFor(request)
-  const verify = (token: string): MaybePromise<CfAccessIdentity> =>
-    andThen(verifier.verify(token, accepted), identity => matchEarlier(identity, earlier))
-  return tokens.length === 1 ? verify(tokens[0]!) : firstVerified(tokens, verify, [])
+  if (tokens.length === 1) return matchEarlier(verifier.verify(tokens[0]!, accepted), earlier)
+  return firstVerified(tokens, token => matchEarlier(verifier.verify(token, accepted), earlier), [])
 }
 
 /** The identity of the first token that verifies. When none does, the error that is closest to success. */
@@ -95,9 +94,14 @@ function closestToSuccess (errors: readonly unknown[]): unknown {
  * Several registrations that guard one request must all admit the same user, service or certificate: the cookies of
  * two users are not added together.
  */
-function matchEarlier (identity: CfAccessIdentity, earlier: CfAccessIdentity | null): CfAccessIdentity {
-  if (earlier !== null && !isSamePrincipal(identity, earlier)) throw new TokenInvalidError('identity')
-  return identity
+function matchEarlier (
+  verified: MaybePromise<CfAccessIdentity>, earlier: CfAccessIdentity | null
+): MaybePromise<CfAccessIdentity> {
+  if (earlier === null) return verified
+  return andThen(verified, identity => {
+    if (!isSamePrincipal(identity, earlier)) throw new TokenInvalidError('identity')
+    return identity
+  })
 }
 
 /** @throws {ForbiddenError} with the rule of the policy that denies */

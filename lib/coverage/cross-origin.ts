@@ -53,11 +53,11 @@ function factsOf ({ headers, host }: HttpRequest): object {
  * Whether a page of another origin made this request, and the request can change something or open a WebSocket. A
  * client that is not a browser sends neither header.
  */
-function isCrossOrigin ({ method, headers, host }: HttpRequest): boolean {
-  if (headers.upgrade === undefined && SAFE_METHODS.includes(method)) return false
-  const { origin, 'sec-fetch-site': site } = headers
+function isCrossOrigin (request: HttpRequest): boolean {
+  const { upgrade, origin, 'sec-fetch-site': site } = request.headers
+  if (upgrade === undefined && SAFE_METHODS.includes(request.method)) return false
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-  return origin !== undefined && !namesHost(origin, host)
+  return origin !== undefined && !namesHost(origin, request.host)
 }
 
 function trusts (trusted: TrustedOrigins, { headers: { origin } }: HttpRequest): boolean {

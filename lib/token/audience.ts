@@ -4,7 +4,10 @@ import { hostnameIn, hostsIn, type HttpRequest } from '../util/http-request.js'
 
 type Tags = readonly string[]
 
-/** Lists of AUD tags. A token must have a tag of each. */
+/**
+ * Lists of AUD tags. A token must have a tag of each. Requests of one kind get the same object, so that a cached token
+ * is compared with it once.
+ */
 export type AcceptedTags = readonly Tags[]
 
 /** The AUD tags of a registration. */
@@ -29,10 +32,11 @@ export function onEveryHostname (tags: Tags): Audience {
  * @param map the tags of each hostname in lower case. A leading `*` stands for one label; a whole name has precedence.
  */
 export function byHostname (map: ReadonlyMap<string, Tags>): Audience {
-  const find = (host: string): Tags | undefined => {
+  const accepted = new Map(Array.from(map, ([name, tags]) => [name, [tags]]))
+  const find = (host: string): AcceptedTags | undefined => {
     const name = hostnameIn(host)
     const dot = name.indexOf('.')
-    return map.get(name) ?? (dot > 0 ? map.get(`*${name.slice(dot)}`) : undefined)
+    return accepted.get(name) ?? (dot > 0 ? accepted.get(`*${name.slice(dot)}`) : undefined)
   }
   return {
     tags: Object.fromEntries(map),
@@ -40,10 +44,10 @@ export function byHostname (map: ReadonlyMap<string, Tags>): Audience {
       const own = find(host)
       if (own === undefined) throw new TokenInvalidError('host')
       // `trustProxy` and host constraints read different headers, so each must name a host of the token.
-      const others = hostsIn(headers).map(find).filter(tags => tags !== undefined && tags !== own) as Tags[]
-      return [own, ...others]
+      const others = hostsIn(headers).map(find).filter(tags => tags !== undefined && tags !== own) as AcceptedTags[]
+      return others.length === 0 ? own : [own, ...others].flat()
     },
-    loginTag: host => find(host)?.[0]
+    loginTag: host => find(host)?.[0]?.[0]
   }
 }
 

@@ -2,6 +2,7 @@
 import type { CfAccessIdentity } from '../identity/identity.js'
 import type { KeySet } from '../keys/key-set.js'
 import { TokenMap } from '../util/token-map.js'
+import type { AcceptedTags } from './audience.js'
 
 /** A cache entry. */
 export interface CachedToken {
@@ -13,6 +14,8 @@ export interface CachedToken {
   readonly keysVersion: number
   /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
   confirmedAt: number
+  /** The AUD tags that its `aud` was last compared with, and has. */
+  accepted: AcceptedTags
 }
 
 // Access keeps its tokens under the 4 KB limit of a cookie. A longer one is verified each time, to bound the memory.
@@ -36,9 +39,12 @@ export class TokenCache {
   }
 
   /** @param token a flat string: a slice of a header would keep the whole header in memory */
-  set (token: string, identity: CfAccessIdentity, expiresAt: number, keySet: KeySet): void {
+  set (
+    token: string, identity: CfAccessIdentity, expiresAt: number, keySet: KeySet, accepted: AcceptedTags
+  ): void {
     if (token.length > MAX_TOKEN_LENGTH) return
-    this.#entries.set(token, { identity, expiresAt, keySet, keysVersion: keySet.version, confirmedAt: -Infinity })
+    const entry = { identity, expiresAt, keySet, keysVersion: keySet.version, confirmedAt: -Infinity, accepted }
+    this.#entries.set(token, entry)
   }
 
   /** Notes when Access last confirmed a token, for as long as the token is cached. */

@@ -95,7 +95,7 @@ export class Verifier implements DetailsSource {
     token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
   ): MaybePromise<CfAccessIdentity> {
     if (cached === undefined) return this.#confirm(this.#verify(token, accepted, now), token)
-    if (!matchesAudience(cached.identity.claims.aud, accepted)) throw new TokenInvalidError('audience')
+    checkAudience(cached, accepted)
     return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
   }
 
@@ -136,7 +136,7 @@ export class Verifier implements DetailsSource {
     const expiresAt = checkClaims(payload, accepted, this.#rules, now)
     const own = this.#cache === null ? token : flatCopy(token)
     const identity = identify(payload as CfAccessClaims, own, this)
-    this.#cache?.set(own, identity, expiresAt, keySet)
+    this.#cache?.set(own, identity, expiresAt, keySet, accepted)
     return identity
   }
 
@@ -166,4 +166,11 @@ export class Verifier implements DetailsSource {
       throw error
     }
   }
+}
+
+/** The tags are compared once for requests that need the same ones, since reading the claims takes most of the time. */
+function checkAudience (cached: CachedToken, accepted: AcceptedTags): void {
+  if (cached.accepted === accepted) return
+  if (!matchesAudience(cached.identity.claims.aud, accepted)) throw new TokenInvalidError('audience')
+  cached.accepted = accepted
 }

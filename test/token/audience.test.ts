@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import fc from 'fast-check'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess, channels, type CfAccessOptions, type CfAccessRejection } from '../../lib/index.js'
@@ -78,6 +79,18 @@ t.test('H-20 a token that one host has admitted is not admitted on another', asy
   const responses = await Promise.all(['x.example.net', 'app.example.com'].map(async host =>
     await cold.inject({ url: '/', headers: { ...bearing(tokens.b), host } })))
   t.strictSame(responses.map(({ statusCode }) => statusCode), [200, 401])
+})
+
+t.test('H-20 in any order of tokens and hosts', async t => {
+  const app = await start(t)
+  const names = ['a', 'b', 'c'] as const
+  const requests = CASES.flatMap(([host, ...expected]) =>
+    names.map((name, i) => ({ host, token: tokens[name], expected: expected[i]! })))
+  await fc.assert(fc.asyncProperty(fc.array(fc.constantFrom(...requests), { maxLength: 40 }), async sequence => {
+    for (const { host, token, expected } of sequence) if (await ask(app, token, host) !== expected) return false
+    return true
+  }), { numRuns: 20 })
+  t.pass()
 })
 
 t.test('H-20 behind a trusted proxy both hosts must accept, where both have an entry', async t => {
