@@ -16,6 +16,7 @@ interface Manifest {
   readonly name: string
   readonly version: string
   readonly bin: Record<string, string>
+  readonly exports: Record<string, unknown>
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
   readonly peerDependenciesMeta: Record<string, { readonly optional?: boolean }>
@@ -160,6 +161,15 @@ t.test('the package works from ESM and from CommonJS', async t => {
 
 t.test('its types hold for a consumer who checks every declaration', async t => {
   t.equal(await compile(project), '')
+})
+
+t.test('its declarations are right for the oldest compiler that users can have', async t => {
+  const entries = Object.keys(manifest.exports).filter(entry => entry !== './package.json')
+  const names = entries.map(entry => entry.replace('.', manifest.name))
+  await writeFile(join(project, 'oldest.mts'), names.map(name => `export type {} from '${name}'\n`).join(''))
+  const options = { ...COMPILER_OPTIONS, lib: ['es2023', 'dom'] }
+  await writeFile(join(project, 'oldest.json'), JSON.stringify({ compilerOptions: options, files: ['oldest.mts'] }))
+  t.equal(await compile(join(project, 'oldest.json'), 'typescript-5.5'), '')
 })
 
 t.test('the verifier works where Fastify is not installed', async t => {

@@ -19,26 +19,28 @@ const UPGRADE = {
 
 /** @typedef {'HTTP/1' | 'HTTP/2' | 'WebSocket'} Protocol */
 
-/** @type {Readonly<Record<Protocol, (port: number) => Client>>} */
-export const CLIENTS = {
-  'HTTP/1': port => {
+export const CLIENTS = Object.freeze({
+  /** @param {number} port @param {string} [method] @returns {Client} */
+  'HTTP/1': (port, method = 'GET') => {
     const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
     return {
       ask: async (path, headers) => {
         // Node closes a connection after a malformed request, perhaps just when it is used again.
         for (let tries = 1; ; tries++) {
-          const answer = await answerTo(httpRequest({ host: '127.0.0.1', port, path, headers, agent }))
+          const answer = await answerTo(httpRequest({ host: '127.0.0.1', port, method, path, headers, agent }))
           if (answer !== HUNG_UP || tries === 5) return answer
         }
       },
       close: () => agent.destroy()
     }
   },
+  /** @param {number} port @returns {Client} */
   'HTTP/2': port => {
     const session = connect(`http://127.0.0.1:${port}`)
     session.on('error', () => {})
     return { ask: async (path, headers) => await answerOf(session, path, headers), close: () => session.destroy() }
   },
+  /** @param {number} port @returns {Client} */
   WebSocket: port => ({
     ask: async (path, headers) => await answerTo(httpRequest({
       host: '127.0.0.1',
@@ -49,7 +51,7 @@ export const CLIENTS = {
     })),
     close: () => {}
   })
-}
+})
 
 /**
  * Asks for all of them, some at once.
