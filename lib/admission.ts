@@ -1,9 +1,12 @@
 /** Admits a request: authenticates it (else 401), then authorizes it (else 403). Needs no Fastify. */
 import { CrossOriginProtection, type TrustedOrigins } from './coverage/cross-origin.js'
-import { ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError } from './errors.js'
+import {
+  ForbiddenError, TokenExpiredError, TokenInvalidError, TokenMissingError, type RejectionFacts
+} from './errors.js'
+import type { CfAccessUserDetails } from './identity/details.js'
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
 import type { SignOuts } from './identity/sign-outs.js'
-import type { CompiledPolicy } from './policy/policy.js'
+import type { CompiledPolicy, Denial } from './policy/policy.js'
 import type { Audience } from './token/audience.js'
 import { headerOrCookies, readHeader, type ReadTokens } from './token/extract.js'
 import { Verifier, type TrustedTeam, type VerifierSettings } from './token/token-verifier.js'
@@ -109,7 +112,13 @@ function authorize (
   identity: CfAccessIdentity, policy: CompiledPolicy | null, request: unknown
 ): MaybePromise<void> {
   if (policy === null) return undefined
-  return andThen(policy(identity, request), rule => {
-    if (rule !== null) throw new ForbiddenError(rule)
+  return andThen(policy(identity, request), denial => {
+    if (denial !== null) throw new ForbiddenError(denial.rule, factsOf(denial, identity))
   })
+}
+
+/** What a user is called stays out of it. */
+function factsOf ({ selectors, details }: Denial, { kind }: CfAccessIdentity): RejectionFacts {
+  const groups = details === null ? 'not asked' : (details as CfAccessUserDetails).groups?.length ?? 'unknown'
+  return { expected: selectors, received: { kind, groups } }
 }

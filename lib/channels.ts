@@ -1,7 +1,8 @@
 /**
- * Diagnostics channels (`node:diagnostics_channel`). Messages never contain a token, and of an identity only its kind.
+ * Diagnostics channels (`node:diagnostics_channel`). Messages never contain a token or an e-mail address.
  */
 import { channel } from 'node:diagnostics_channel'
+import type { CfAccessReason } from './reasons.js'
 
 /** A typed channel of `node:diagnostics_channel`. Listeners run synchronously, in the async context of the request. */
 export interface CfAccessChannel<Message> {
@@ -43,6 +44,35 @@ export interface CfAccessRefresh {
   readonly reason: string | null
 }
 
+/** Who made a request: the kind of the identity, and its ID. */
+export type CfAccessCaller = {
+  /** A user who logged in. */
+  readonly kind: 'user'
+  /** Cloudflare's ID of the user. */
+  readonly subject: string
+} | {
+  /** A machine with a service token. */
+  readonly kind: 'service'
+  /** The client ID of the service token. */
+  readonly clientId: string
+} | {
+  /** A client with an mTLS certificate. */
+  readonly kind: 'certificate'
+  /** The common name of the certificate. */
+  readonly commonName: string
+}
+
+/**
+ * A request was admitted: who made it, and for which route. Once for each request. A later guard of the route can still
+ * reject it.
+ */
+export type CfAccessAdmission = CfAccessCaller & {
+  /** The request's method. */
+  readonly method: string
+  /** The route's pattern; `null` for a path without a route. */
+  readonly route: string | null
+}
+
 /**
  * A request was rejected. A guard that rejects inside an "or" of `@fastify/auth` does not count when another way in
  * admits.
@@ -50,10 +80,9 @@ export interface CfAccessRefresh {
 export interface CfAccessRejection {
   /** The error's code, such as `FST_CF_ACCESS_FORBIDDEN`. */
   readonly code: string
-  /**
-   * What is wrong with the token, such as `signature`, or the rule that denied, such as `exclude.email`; `null` for any
-   * other reason.
-   */
+  /** Why, such as `signature` or `policy`; `null` for an error of the server. See `docs/troubleshooting.md`. */
+  readonly reason: CfAccessReason | null
+  /** The rule of the policy that denied, such as `exclude.email`; `null` for any other reason. */
   readonly rule: string | null
   /** The error's status. An error handler of your app can change it afterwards. */
   readonly statusCode: number
@@ -73,13 +102,15 @@ export interface CfAccessLogin {
 
 /**
  * The package's diagnostics channels: `fastify-cf-access:verify`, `fastify-cf-access:refresh`,
- * `fastify-cf-access:rejection` and `fastify-cf-access:login`.
+ * `fastify-cf-access:admission`, `fastify-cf-access:rejection` and `fastify-cf-access:login`.
  */
 export const channels: {
   /** Each verification, by a guard or by `verify()`; a cached token counts too. */
   readonly verify: CfAccessChannel<CfAccessVerification>
   /** Each fetch of the team's keys, successful or not. */
   readonly refresh: CfAccessChannel<CfAccessRefresh>
+  /** Each request that a guard admitted, for an audit. */
+  readonly admission: CfAccessChannel<CfAccessAdmission>
   /** Each request that ended with an error of this package. */
   readonly rejection: CfAccessChannel<CfAccessRejection>
   /** Each redirect to the login page. */
@@ -87,6 +118,7 @@ export const channels: {
 } = {
   verify: typed('verify'),
   refresh: typed('refresh'),
+  admission: typed('admission'),
   rejection: typed('rejection'),
   login: typed('login')
 }

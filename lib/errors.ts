@@ -1,15 +1,27 @@
 /** The errors that reject a request or stop the start of the application. */
 import { createError, type FastifyError } from '@fastify/error'
+import type { CfAccessReason } from './reasons.js'
 
-/** Why a token is rejected, as one word. It goes to the log; clients never learn it. */
-export type TokenFault =
-  | 'malformed' | 'header' | 'algorithm' | 'kid' | 'signature'
-  | 'issuer' | 'audience' | 'host' | 'type' | 'time' | 'identity' | 'revoked' | 'signed-out'
+/** The reasons of {@link TokenInvalidError}. */
+export type TokenFault = Exclude<CfAccessReason, 'missing' | 'expired' | 'age' | 'policy' | 'cross-origin'>
 
-interface RejectionConstructor<Reason extends string> {
-  new (reason: Reason): FastifyError & {
-    /** Why, as one word: for the log, never for a client. */
+/**
+ * What a check compared, for the log at `debug`. Of a token only values of a known form, such as AUD tags, are in it:
+ * no e-mail address and nothing secret.
+ */
+export interface RejectionFacts {
+  /** What would have been right. */
+  readonly expected?: unknown
+  /** What the request has instead. */
+  readonly received?: unknown
+}
+
+interface RejectionConstructor<Reason extends CfAccessReason> {
+  new (reason: Reason, facts?: RejectionFacts): FastifyError & {
+    /** Why, as one word: for the log, never for a client. `docs/troubleshooting.md` says what to do. */
     readonly reason: Reason
+    /** What was compared: for the log, never for a client. */
+    readonly facts: RejectionFacts
   }
 }
 
@@ -17,42 +29,73 @@ interface RejectionConstructor<Reason extends string> {
  * An error that the client causes. Its reason is not an own property, so that no serializer sends or logs it by
  * accident. It has no stack, which could only point at this library.
  */
-function clientError<Reason extends string> (
+function clientError<Reason extends CfAccessReason> (
   code: string, message: string, statusCode: number
 ): RejectionConstructor<Reason> {
   return class extends createError<[]>(code, message, statusCode, Error, false) {
     readonly #reason: Reason
+    readonly #facts: RejectionFacts
 
-    constructor (reason: Reason) {
+    constructor (reason: Reason, facts: RejectionFacts = {}) {
       super()
       this.#reason = reason
+      this.#facts = facts
     }
 
     get reason (): Reason {
       return this.#reason
     }
+
+    get facts (): RejectionFacts {
+      return this.#facts
+    }
   }
 }
 
-/** `FST_CF_ACCESS_TOKEN_MISSING`, 401: the request has no token, in its header or in a cookie. */
+/**
+ * `FST_CF_ACCESS_TOKEN_MISSING`, 401: the request has no token, in its header or in a cookie.
+ * @see docs/troubleshooting.md
+ */
 export class TokenMissingError extends clientError<'missing'>(
   'FST_CF_ACCESS_TOKEN_MISSING', 'A Cloudflare Access token is required', 401) {}
 
-/** `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, with a wrong signature, or for another team or Access application. */
+/**
+ * `FST_CF_ACCESS_TOKEN_INVALID`, 401: malformed, with a wrong signature, or for another team or Access application.
+ * @see docs/troubleshooting.md
+ */
 export class TokenInvalidError extends clientError<TokenFault>(
   'FST_CF_ACCESS_TOKEN_INVALID', 'The Cloudflare Access token is not valid here', 401) {}
 
-/** `FST_CF_ACCESS_TOKEN_EXPIRED`, 401: past the token's `exp`, or issued longer ago than `maxTokenAge`. */
+/**
+ * `FST_CF_ACCESS_TOKEN_EXPIRED`, 401: past the token's `exp`, or issued longer ago than `maxTokenAge`.
+ * @see docs/troubleshooting.md
+ */
 export class TokenExpiredError extends clientError<'expired' | 'age'>(
   'FST_CF_ACCESS_TOKEN_EXPIRED', 'The Cloudflare Access token has expired', 401) {}
 
-/** `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy denies. The reason is the rule, such as `exclude.email`. */
-export class ForbiddenError extends clientError<string>(
-  'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {}
+/**
+ * `FST_CF_ACCESS_FORBIDDEN`, 403: verified, but a policy denies.
+ * @see docs/troubleshooting.md
+ */
+export class ForbiddenError extends clientError<'policy'>(
+  'FST_CF_ACCESS_FORBIDDEN', 'Cloudflare Access identity is not allowed here', 403) {
+  readonly #rule: string
+
+  constructor (rule: string, facts?: RejectionFacts) {
+    super('policy', facts)
+    this.#rule = rule
+  }
+
+  /** The rule that denies, such as `exclude.email`: for the log, never for a client. */
+  get rule (): string {
+    return this.#rule
+  }
+}
 
 /**
  * `FST_CF_ACCESS_CROSS_ORIGIN`, 403: a page of another origin made a request that can change something, or opened a
  * WebSocket.
+ * @see docs/troubleshooting.md
  */
 export class CrossOriginError extends clientError<'cross-origin'>(
   'FST_CF_ACCESS_CROSS_ORIGIN', 'Requests of other origins are not allowed here', 403) {}
@@ -84,24 +127,37 @@ function unavailableError (code: string, message: string): UnavailableConstructo
   }
 }
 
-/** `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team are available. */
+/**
+ * `FST_CF_ACCESS_KEYS_UNAVAILABLE`, 503: no usable keys of the team are available.
+ * @see docs/troubleshooting.md
+ */
 export class KeysUnavailableError extends unavailableError(
   'FST_CF_ACCESS_KEYS_UNAVAILABLE', 'Cloudflare Access signing keys are unavailable') {}
 
 /**
  * `FST_CF_ACCESS_IDENTITY_UNAVAILABLE`, 503: a policy or a handler needs `details()`, and get-identity is unavailable.
+ * @see docs/troubleshooting.md
  */
 export class IdentityUnavailableError extends unavailableError(
   'FST_CF_ACCESS_IDENTITY_UNAVAILABLE', 'Cloudflare Access identity details are unavailable') {}
 
-/** `FST_CF_ACCESS_POLICY_FAILED`, 500: a policy function threw; its error is the `cause`. */
+/**
+ * `FST_CF_ACCESS_POLICY_FAILED`, 500: a policy function threw; its error is the `cause`.
+ * @see docs/troubleshooting.md
+ */
 export const PolicyFailedError = createError<[ErrorOptions]>(
   'FST_CF_ACCESS_POLICY_FAILED', 'The access policy could not be decided', 500)
 
-/** `FST_CF_ACCESS_NOT_REGISTERED`, 500: `guard()` found no registration, or more than one equally close. */
+/**
+ * `FST_CF_ACCESS_NOT_REGISTERED`, 500: `guard()` found no registration, or more than one equally close.
+ * @see docs/troubleshooting.md
+ */
 export const NotRegisteredError = createError<[message: string]>(
   'FST_CF_ACCESS_NOT_REGISTERED', '%s', 500)
 
-/** `FST_CF_ACCESS_OPTIONS_INVALID`: an invalid option, policy or `config.cfAccess`. Stops the start. */
+/**
+ * `FST_CF_ACCESS_OPTIONS_INVALID`: an invalid option, policy or `config.cfAccess`. Stops the start.
+ * @see docs/troubleshooting.md
+ */
 export const OptionsInvalidError = createError<[message: string]>(
   'FST_CF_ACCESS_OPTIONS_INVALID', '%s', 500, TypeError)

@@ -1,10 +1,14 @@
 /** Checks a request by its registrations: admits it (else 401 or 403), then sets `request.cfAccess`. */
-import type { FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { admit, type Checks } from './admission.js'
+import { channels } from './channels.js'
 import { OptionsInvalidError } from './errors.js'
+import { callerOf } from './identity/caller.js'
+import type { CfAccessIdentity } from './identity/identity.js'
 import { compilePolicy } from './policy/policy.js'
 import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
+import { noteRejectedBy } from './reject.js'
 import { serverStateOf } from './server-state.js'
 import { andThen, attempt, type MaybePromise } from './util/maybe-promise.js'
 
@@ -26,11 +30,13 @@ export function guard (...policy: [policy?: CfAccessPolicy]): CfAccessGuard {
   if (policy.length > 1) throw new OptionsInvalidError('guard makes a hook; write guard(), not guard.')
   // An explicit `undefined` was meant to be a policy, so it must not mean "no policy".
   const compiled = policy.length === 0 ? null : compilePolicy(policy[0], 'guard(policy)')
-  const hook = function cfAccessGuard (request: FastifyRequest, _reply: unknown, done: HookHandlerDoneFunction): void {
+  const hook = function cfAccessGuard (
+    request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction
+  ): void {
     const { registry } = serverStateOf(request.server)
     runAsHook(() => {
       const { registrations, trustedOrigins } = registry.guardRequirementFor(request)
-      return checkByAll(registrations, { policy: compiled, trustedOrigins }, request)
+      return checkByAll(registrations, { policy: compiled, trustedOrigins }, request, reply)
     }, done)
   }
   return Object.assign(hook as CfAccessGuard, { [kGuard]: true })
@@ -51,15 +57,43 @@ export function runAsHook (check: () => MaybePromise<void>, done: HookHandlerDon
 
 /** Checks a request by several registrations. All of them must admit the same identity. */
 export function checkByAll (
-  [registration, ...others]: readonly Registration[], checks: Checks, request: FastifyRequest
+  [registration, ...others]: readonly Registration[], checks: Checks, request: FastifyRequest, reply: FastifyReply
 ): MaybePromise<void> {
   if (registration === undefined) return undefined
-  return andThen(checkRequest(registration, checks, request), () => checkByAll(others, checks, request))
+  return andThen(checkRequest(registration, checks, request, reply), () => checkByAll(others, checks, request, reply))
 }
 
 /** Checks a request by one registration. A rejected request keeps the identity that an earlier guard has set. */
 export function checkRequest (
-  registration: Registration, checks: Checks, request: FastifyRequest
+  registration: Registration, checks: Checks, request: FastifyRequest, reply: FastifyReply
 ): MaybePromise<void> {
-  return andThen(admit(registration, checks, request, request.cfAccess), identity => { request.cfAccess = identity })
+  return attempt(
+    () => admit(registration, checks, request, request.cfAccess),
+    identity => setIdentity(identity, registration, request, reply),
+    error => {
+      noteRejectedBy(registration, request)
+      throw error
+    })
+}
+
+function setIdentity (
+  identity: CfAccessIdentity, { logIdentity }: Registration, request: FastifyRequest, reply: FastifyReply
+): void {
+  const isFirst = request.cfAccess === null
+  request.cfAccess = identity
+  if (logIdentity !== null) bindToLog(logIdentity(identity), request, reply)
+  if (isFirst && channels.admission.hasSubscribers) {
+    const { method, routeOptions: { url: route = null } } = request
+    channels.admission.publish({ ...callerOf(identity), method, route })
+  }
+}
+
+/** Requests whose log lines already say who made them: several registrations can guard one. */
+const bound = new WeakSet<FastifyRequest>()
+
+/** For all further log lines of a request; Fastify writes its last one with the reply's logger. */
+function bindToLog (caller: object, request: FastifyRequest, reply: FastifyReply): void {
+  if (bound.has(request)) return
+  bound.add(request)
+  request.log = reply.log = request.log.child({ cfAccess: caller })
 }

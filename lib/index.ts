@@ -17,9 +17,11 @@ export type { CfAccessCompiledPolicy, CfAccessPolicyFor, CfAccessPredicateFor, C
 export { policy, type CfAccessPolicy, type CfAccessPredicate } from './policy/route-policy.js'
 export type { CfAccessGroupSelector, CfAccessSelectors } from './policy/selectors.js'
 export {
-  channels, type CfAccessChannel, type CfAccessLogin, type CfAccessRefresh, type CfAccessRejection,
-  type CfAccessVerification
+  channels, type CfAccessAdmission, type CfAccessCaller, type CfAccessChannel, type CfAccessLogin,
+  type CfAccessRefresh, type CfAccessRejection, type CfAccessVerification
 } from './channels.js'
+export { REASONS, type CfAccessReason, type CfAccessReasonText } from './reasons.js'
+export { redactPaths } from './redact-paths.js'
 export { fromEnv, type CfAccessEnv } from './from-env.js'
 export { userOf } from './user-of.js'
 export { onSessionEnd, type CfAccessSessionEnd } from './identity/session-end.js'

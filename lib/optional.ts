@@ -14,7 +14,7 @@ export function checkOptional (
   requirement: Requirement, request: FastifyRequest, reply: FastifyReply
 ): MaybePromise<void> {
   dependsOnCaller(reply)
-  return attempt(() => checkByAll(requirement.registrations, requirement, request), () => undefined, error => {
+  return attempt(() => checkByAll(requirement.registrations, requirement, request, reply), () => undefined, error => {
     request.cfAccess = null
     const { code, reason, statusCode } = error as { code?: string, reason?: string, statusCode?: number }
     if (statusCode === undefined || statusCode === 500) throw error

@@ -1,5 +1,7 @@
 /** The options of a registration, and the settings they become once checked. */
 import { OptionsInvalidError } from './errors.js'
+import { callerOf } from './identity/caller.js'
+import type { CfAccessIdentity } from './identity/identity.js'
 import { compilePolicy, type CompiledPolicy } from './policy/policy.js'
 import type { CfAccessPolicy } from './policy/route-policy.js'
 import { TOKEN_READERS, toTokenSettings, type CfAccessTokenOptions, type TokenSettings } from './token-options.js'
@@ -28,6 +30,12 @@ export interface CfAccessOptions extends CfAccessTokenOptions {
    * team's login page and back. All other requests get 401. Default: all requests get 401.
    */
   login?: 'redirect'
+  /**
+   * Binds who made a request to `request.log` once it is admitted, as the member `cfAccess` of all further log lines.
+   * `true`: the kind and the subject, client ID or common name; no e-mail address. A function returns what to bind.
+   * Default: nothing.
+   */
+  logIdentity?: true | ((identity: CfAccessIdentity) => object)
 }
 
 /** The options, checked and complete. */
@@ -38,6 +46,7 @@ export interface Settings extends TokenSettings {
   readonly policy: CompiledPolicy | null
   readonly preflight: boolean
   readonly login: boolean
+  readonly logIdentity: ((identity: CfAccessIdentity) => object) | null
 }
 
 /** @param scopePrefix the prefix of the scope in which the plugin is registered */
@@ -48,7 +57,8 @@ const readersFor = (scopePrefix: string) => ({
   global: withDefault(boolean, true),
   policy: optional(compilePolicy),
   preflight: withDefault(boolean, false),
-  login: optional(readLogin)
+  login: optional(readLogin),
+  logIdentity: optional(readLogIdentity)
 })
 
 /**
@@ -57,7 +67,8 @@ const readersFor = (scopePrefix: string) => ({
  * @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes.
  */
 export function checkOptions (options: object, scopePrefix: string): Settings {
-  const { prefix, prefixes, global, policy, preflight, login, ...token } = readOptions(options, readersFor(scopePrefix))
+  const { prefix, prefixes, global, policy, preflight, login, logIdentity, ...token } =
+    readOptions(options, readersFor(scopePrefix))
   if (prefix !== null && prefixes !== null) {
     throw new OptionsInvalidError('Options "prefix" and "prefixes" are both given; leave one out.')
   }
@@ -66,7 +77,7 @@ export function checkOptions (options: object, scopePrefix: string): Settings {
     throw new OptionsInvalidError(
       'Option "prefix" says what is guarded and "global: false" that nothing is; leave one out.')
   }
-  return { ...toTokenSettings(token), prefixes: paths, global, policy, preflight, login: login !== null }
+  return { ...toTokenSettings(token), prefixes: paths, global, policy, preflight, login: login !== null, logIdentity }
 }
 
 const PREFIX_TAKES = 'a path such as "/admin": plain text with a leading slash, ' +
@@ -110,3 +121,10 @@ function isPrefix (value: unknown): value is string {
 const readLogin: Reader<'redirect'> = (value, path) => value === 'redirect'
   ? value
   : throwInvalidOption(path, value, '"redirect"')
+
+const readLogIdentity: Reader<(identity: CfAccessIdentity) => object> = (value, path) => {
+  if (value === true) return callerOf
+  return typeof value === 'function'
+    ? value as (identity: CfAccessIdentity) => object
+    : throwInvalidOption(path, value, 'true or a function of the identity')
+}

@@ -24,6 +24,7 @@ import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
 import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
 import { cfAccessOnError } from './reject.js'
+import { RejectionPatterns } from './rejection-patterns.js'
 import { serverStateOf } from './server-state.js'
 import { signOut } from './sign-out.js'
 import { acceptedOn } from './token/audience.js'
@@ -110,14 +111,17 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
   const { registry, keyObserver, signOuts } = serverStateOf(fastify)
   const teams = joinTeams(fastify, settings, keyObserver)
   const cookies = await cookiesOf(fastify)
+  const warn = (facts: object, message: string): void => fastify.log.warn(facts, message)
   const registration: Registration = {
-    ...createAdmission(settings, teams, signOuts, cookies.parseCookie, (facts, message) => fastify.log.warn(facts, message)),
+    ...createAdmission(settings, teams, signOuts, cookies.parseCookie, warn),
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
     preflight: settings.preflight,
     teams,
-    login: settings.login ? loginOf(settings, cookies) : null
+    login: settings.login ? loginOf(settings, cookies) : null,
+    logIdentity: settings.logIdentity,
+    patterns: new RejectionPatterns(warn)
   }
   if (!registry.add(registration)) {
     throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; ' +
@@ -146,7 +150,7 @@ function onRequestFor (registration: Registration, registry: RegistrationRegistr
       const { registrations, isOptional } = requirement
       if (isOptional) return registration === registrations[0] ? checkOptional(requirement, request, reply) : undefined
       if (!registrations.includes(registration) || (registration.preflight && isPreflight(request))) return undefined
-      return checkRequest(registration, requirement, request)
+      return checkRequest(registration, requirement, request, reply)
     }, login === null ? done : orLogin(login, request, reply, done))
   }
 }

@@ -8,8 +8,13 @@ export interface CfAccessReasonText {
   readonly cure: string
 }
 
-/** By reason; the same table as in `docs/troubleshooting.md`. */
-export const REASONS = Object.freeze({
+/** Why a request is rejected, as one word. It goes to the log and the channel; clients never learn it. */
+export type CfAccessReason =
+  | 'missing' | 'expired' | 'age' | 'audience' | 'host' | 'issuer' | 'kid' | 'signature' | 'type' | 'time'
+  | 'identity' | 'algorithm' | 'header' | 'malformed' | 'revoked' | 'signed-out' | 'policy' | 'cross-origin'
+
+/** The meaning of each reason, and what to do; the same table as in `docs/troubleshooting.md`. */
+export const REASONS: Readonly<Record<CfAccessReason, CfAccessReasonText>> = Object.freeze({
   missing: {
     meaning: 'The request has no token, in the header or in the cookie.',
     cure: 'Open your app by the hostname that Access protects. If you did, no Access application covers this path, or ' +
@@ -95,6 +100,3 @@ export const REASONS = Object.freeze({
       'changes the Host header: set trustProxy of Fastify.'
   }
 })
-
-/** Why a request is rejected, as one word. It goes to the log and the channel; clients never learn it. */
-export type CfAccessReason = keyof typeof REASONS

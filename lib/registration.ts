@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Login } from './access/login.js'
 import type { Admission } from './admission.js'
 import type { Prefix } from './coverage/prefix.js'
+import type { CfAccessIdentity } from './identity/identity.js'
+import type { RejectionPatterns } from './rejection-patterns.js'
 import type { TrustedTeam } from './token/token-verifier.js'
 
 export interface Registration extends Admission {
@@ -17,6 +19,10 @@ export interface Registration extends Admission {
   readonly teams: readonly TrustedTeam[]
   /** Redirects browsers to the login page; `null`: rejects them like other clients. */
   readonly login: Login | null
+  /** What log lines say of an admitted identity; `null`: nothing. */
+  readonly logIdentity: ((identity: CfAccessIdentity) => object) | null
+  /** Its last rejections. */
+  readonly patterns: RejectionPatterns
 }
 
 /**

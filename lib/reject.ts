@@ -1,17 +1,36 @@
 /** Reports a request that was rejected: sets response headers, writes the log line and the channel message, once. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { credentialsIn } from './access/credentials.js'
 import { channels } from './channels.js'
-import { IdentityUnavailableError, KeysUnavailableError } from './errors.js'
+import { hasPreflightHeaders } from './coverage/preflight.js'
+import { IdentityUnavailableError, KeysUnavailableError, type RejectionFacts } from './errors.js'
+import type { CfAccessReason } from './reasons.js'
+import type { Registration } from './registration.js'
 
 interface Rejection extends Error {
   readonly code: string
   readonly statusCode: number
-  /** Why, for the log and the channel only. */
+  /** A sentence for an operator, where the server or Access failed. */
   readonly reason?: string
+}
+
+/** An error that the client causes. */
+interface ClientRejection extends Rejection {
+  readonly reason: CfAccessReason
+  readonly facts: RejectionFacts
+  /** Of a policy. */
+  readonly rule?: string
 }
 
 /** Requests already reported: nested scopes each run the hook. Not by error, which several requests can share. */
 const reported = new WeakSet<FastifyRequest>()
+
+/** The registration that rejected a request last: it ends the request, unless another way in makes up for it. */
+const rejectedBy = new WeakMap<FastifyRequest, Registration>()
+
+export function noteRejectedBy (registration: Registration, request: FastifyRequest): void {
+  rejectedBy.set(request, registration)
+}
 
 /**
  * A hook for `onError`. It runs for the error that ends a request, so not for one inside an "or" of `@fastify/auth`
@@ -30,26 +49,43 @@ function isRejection (error: Error): error is Rejection {
   return String((error as { code?: unknown }).code).startsWith('FST_CF_ACCESS_')
 }
 
+function isOfClient (error: Rejection): error is ClientRejection {
+  return error.statusCode < 500
+}
+
 /** The reason goes to the log; the client gets only the code and message of the error's class. */
 function reject (error: Rejection, request: FastifyRequest, reply: FastifyReply): void {
-  const { code, statusCode, reason } = error
+  const { statusCode } = error
   reply.header('cache-control', 'no-store')
   if (statusCode === 401) reply.header('www-authenticate', 'Cloudflare-Access')
   if (error instanceof KeysUnavailableError || error instanceof IdentityUnavailableError) {
     reply.header('retry-after', error.retryAfter)
   }
   closeUpgrade(request, reply)
-  request.log.info({ code, reason }, 'rejected by Cloudflare Access guard')
+  report(error, request)
+}
+
+function report (error: Rejection, request: FastifyRequest): void {
+  const { code, statusCode, reason } = error
+  const { method, log, routeOptions: { url: route = null } } = request
+  const credentials = credentialsIn(request.headers)
+  const rule = isOfClient(error) ? error.rule : undefined
+  const hint = hintFor(request)
+  log.info({ code, reason, rule, method, route, credentials, hint }, 'rejected by Cloudflare Access guard')
+  if (isOfClient(error)) {
+    const { facts } = error
+    log.debug(facts, 'what the Cloudflare Access guard compared')
+    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, credentials })
+  }
   if (!channels.rejection.hasSubscribers) return
-  // The reason of a server error is a sentence for an operator, not one word.
-  const rule = reason !== undefined && statusCode < 500 ? reason : null
-  channels.rejection.publish({
-    code,
-    rule,
-    statusCode,
-    method: request.method,
-    route: request.routeOptions.url ?? null
-  })
+  const word = isOfClient(error) ? error.reason : null
+  channels.rejection.publish({ code, reason: word, rule: rule ?? null, statusCode, method, route })
+}
+
+function hintFor ({ method, headers }: FastifyRequest): string | undefined {
+  return method === 'OPTIONS' && hasPreflightHeaders(headers)
+    ? 'A CORS preflight has no token: register @fastify/cors before fastify-cf-access.'
+    : undefined
 }
 
 /**

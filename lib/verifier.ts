@@ -81,6 +81,7 @@ export type {
   CfAccessCacheOptions, CfAccessDetailsOptions, CfAccessKeysOptions, CfAccessTokenOptions
 } from './token-options.js'
 export { channels } from './channels.js'
+export { REASONS, type CfAccessReason, type CfAccessReasonText } from './reasons.js'
 export { onSessionEnd, type CfAccessSessionEnd } from './identity/session-end.js'
 export type {
   CfAccessCompiledPolicy, CfAccessPolicyFor, CfAccessPredicateFor, CfAccessRules

@@ -1,6 +1,7 @@
 import diagnostics from 'node:diagnostics_channel'
+import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
-import { cfAccess, channels, type CfAccessChannel, type CfAccessOptions } from '../lib/index.js'
+import { cfAccess, channels, guard, type CfAccessChannel, type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
@@ -77,7 +78,7 @@ t.test('a re-checked token is not reported as cached', async t => {
   t.strictSame(heard.map(({ outcome }) => outcome), ['verified', 'verified', 'verified'])
 })
 
-t.test('each rejection is published with its rule and route', async t => {
+t.test('each rejection is published with its reason, rule and route', async t => {
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { exclude: { emailDomain: 'evil.com' } } })
   app.get('/users/:id', async () => 'in')
@@ -88,13 +89,13 @@ t.test('each rejection is published with its rule and route', async t => {
   t.equal((await app.inject({ url: '/users/1', headers: bearing(alice()) })).statusCode, 200)
   const where = { method: 'GET', route: '/users/:id' }
   t.strictSame(heard, [
-    { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing', statusCode: 401, ...where },
-    { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'type', statusCode: 401, ...where },
-    { code: 'FST_CF_ACCESS_FORBIDDEN', rule: 'exclude.emailDomain', statusCode: 403, ...where }
+    { code: 'FST_CF_ACCESS_TOKEN_MISSING', reason: 'missing', rule: null, statusCode: 401, ...where },
+    { code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'type', rule: null, statusCode: 401, ...where },
+    { code: 'FST_CF_ACCESS_FORBIDDEN', reason: 'policy', rule: 'exclude.emailDomain', statusCode: 403, ...where }
   ])
 })
 
-t.test('a rejection for want of keys, or by a policy that failed, has no rule', async t => {
+t.test('a rejection for want of keys, or by a policy that failed, has no reason', async t => {
   const down = await startTeam(t)
   down.outage('error')
   const app = createApp(t)
@@ -104,9 +105,10 @@ t.test('a rejection for want of keys, or by a policy that failed, has no rule', 
   const heard = on(t, channels.rejection)
   await app.inject({ url: '/admin', headers: bearing(down.userToken({ email: 'alice@acme.com', audience: AUD })) })
   await app.inject({ url: '/broken', headers: bearing(alice()) })
+  const nothing = { reason: null, rule: null, method: 'GET' }
   t.strictSame(heard, [
-    { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', rule: null, statusCode: 503, method: 'GET', route: null },
-    { code: 'FST_CF_ACCESS_POLICY_FAILED', rule: null, statusCode: 500, method: 'GET', route: '/broken' }
+    { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', statusCode: 503, route: null, ...nothing },
+    { code: 'FST_CF_ACCESS_POLICY_FAILED', statusCode: 500, route: '/broken', ...nothing }
   ])
 })
 
@@ -150,7 +152,7 @@ t.test('each refresh of the keys is published with its outcome', async t => {
 })
 
 t.test('no message has a token or a claim in it', async t => {
-  const heard: unknown[] = [on(t, channels.verify), on(t, channels.rejection), on(t, channels.refresh)]
+  const heard: unknown[] = Object.values(channels).map(channel => on<unknown>(t, channel as CfAccessChannel<unknown>))
   const app = createApp(t)
   app.register(cfAccess, { ...options, policy: { include: { email: 'bob@acme.com' } } })
   app.get('/', async () => 'in')
@@ -159,6 +161,41 @@ t.test('no message has a token or a claim in it', async t => {
   const text = JSON.stringify(heard)
   t.match(text, 'FST_CF_ACCESS_FORBIDDEN')
   for (const secret of [...token.split('.'), 'alice', 'acme.com', 'shibboleth', AUD]) t.notMatch(text, secret)
+})
+
+t.test('each admission is published with who was admitted, once for each request', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, options)
+  app.get('/users/:id', { preHandler: guard() }, async () => 'in')
+  app.get('/optional', { config: { cfAccess: 'optional' } }, async () => 'in')
+  app.get('/open', { config: { cfAccess: false } }, async () => 'in')
+  app.get('/services', { preHandler: guard({ include: { serviceToken: true } }) }, async () => 'in')
+  await app.register(async scope => {
+    await scope.register(cfAccess, options)
+    scope.get('/inner', async () => 'in')
+  })
+  const user = alice()
+  await app.inject({ url: '/users/1', headers: bearing(user) })
+  const heard = on(t, channels.admission)
+  const service = team.serviceToken({ clientId: CLIENT_ID, audience: AUD })
+  const certificate = team.certificateToken({ commonName: 'a device', audience: AUD })
+  for (const token of [user, service, certificate]) await app.inject({ url: '/users/1', headers: bearing(token) })
+  for (const url of ['/inner', '/services', '/optional', '/open', '/none']) {
+    await app.inject({ url, headers: bearing(user) })
+  }
+  await app.inject('/optional')
+  await app.inject('/inner')
+  const { sub } = decodeJwt(user)
+  const asUser = { kind: 'user', subject: sub, method: 'GET' }
+  t.strictSame(heard, [
+    { ...asUser, route: '/users/:id' },
+    { kind: 'service', clientId: CLIENT_ID, method: 'GET', route: '/users/:id' },
+    { kind: 'certificate', commonName: 'a device', method: 'GET', route: '/users/:id' },
+    { ...asUser, route: '/inner' },
+    { ...asUser, route: '/services' }, // admitted by the registration, then denied by the guard of the route
+    { ...asUser, route: '/optional' },
+    { ...asUser, route: null }
+  ])
 })
 
 t.test('who stops listening hears no more', async t => {

@@ -191,6 +191,8 @@ t.test('the error for an option of the wrong type says what it takes', async t =
     [{ login: 'always' }, /^Option "login" is 'always'; it takes "redirect"\.$/],
     [{ login: false }, /^Option "login" is false; it takes "redirect"\.$/],
     [{ login: undefined }, /^Option "login" is undefined;/],
+    [{ logIdentity: false }, /^Option "logIdentity" is false; it takes true or a function of the identity\.$/],
+    [{ logIdentity: 'email' }, /^Option "logIdentity" is 'email'; it takes true or a function of the identity\.$/],
     [{ fetch: 'fetch' }, /^Option "fetch" is 'fetch'; it takes a function/],
     [{ audience: ['x'.repeat(70), 'y'.repeat(70), ''] }, /^Option "audience" is .{120}…; it takes/],
     [{ global: false, prefix: '/admin' }, /^Option "prefix" says what is guarded and "global: false" that nothing is/]

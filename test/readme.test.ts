@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
@@ -12,7 +12,10 @@ import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.
 import { root } from './fixtures/root.js'
 
 const readme = await readFile(join(root, 'README.md'), 'utf8')
-const snippets = new Map([...readme.matchAll(/```[jt]s title=([\w-]+)\n(.*?)```/gs)].map(([, title, code]) => [title!, code!]))
+const docs = await readdir(join(root, 'docs'))
+const pages = [readme, ...await Promise.all(docs.map(async name => await readFile(join(root, 'docs', name), 'utf8')))]
+const SNIPPET = /```[jt]s title=([\w-]+)\n(.*?)```/gs
+const snippets = new Map([...pages.join('').matchAll(SNIPPET)].map(([, title, code]) => [title!, code!]))
 const team = await startTeam(t)
 const { cfAccess } = exported
 
@@ -127,6 +130,16 @@ t.test('the README\'s map accepts each tag on its own hostname', async t => {
   t.equal((await app.inject({ url: '/', headers: { ...headers, host: 'app.example.com' } })).statusCode, 401)
 })
 
+t.test('the readiness route of the docs is ready while a team has keys', async t => {
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  installOn(app, snippet('ready'))
+  await app.inject({ url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })
+  const ready = await app.inject('/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json(), [{ team: team.domain, state: 'fresh' }])
+})
+
 t.test('the README\'s configuration is one', async t => {
   const [, config] = /```json\n(.*?)```/s.exec(readme)!
   const edge = await startEdge(t, { ...JSON.parse(config!) })
@@ -158,14 +171,14 @@ const SURROUNDINGS = `
     const STOCK_TAG: string
   }`
 
-t.test('every snippet of the README compiles in strict TypeScript', async t => {
+t.test('every snippet of the README and the docs compiles in strict TypeScript', async t => {
   const modules = [...snippets].map(([title, code]) => [`${title}.ts`, `${code}\nexport {}\n`] as const)
   const project = t.testdir({
     ...Object.fromEntries(modules),
     'surroundings.ts': SURROUNDINGS,
     'tsconfig.json': JSON.stringify({ compilerOptions: COMPILER_OPTIONS })
   })
-  t.equal(readme.match(/^```[jt]s\b/gm)!.length, modules.length, 'every snippet has a title of its own')
+  t.equal(pages.join('').match(/^```[jt]s\b/gm)!.length, modules.length, 'every snippet has a title of its own')
   for (const compiler of ['typescript-5.5', 'typescript-7'] as const) {
     t.equal(await compile(project, compiler), '', compiler)
   }

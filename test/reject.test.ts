@@ -107,10 +107,12 @@ t.test('X-03 nothing of a token is logged, sent or shown', async t => {
   t.match(lines.join(''), /"reason":"audience"/, 'the reason is logged')
   t.match(lines.join(''), /"level":50.*FST_CF_ACCESS_TOKEN_INVALID/, 'and the error by its handler')
   const secrets = [...tokens, alice].flatMap(token => token.split(/[.,]/)).filter(part => part.length > 2)
-  const words = [...secrets, 'secret-kid', String(team.certs.keys[0]!['kid']), OTHER_AUD, strangers.domain, 'mallory',
-    'alice@acme.com\n']
+  const words = [...secrets, 'secret-kid', 'mallory', 'alice@acme.com\n']
+  // What names no one can be compared with the settings.
+  const atDebugOnly = [String(team.certs.keys[0]!['kid']), OTHER_AUD, strangers.domain]
+  t.match(lines.join(''), new RegExp(`"level":20.*${OTHER_AUD}`))
   for (const line of [...lines.filter(line => !line.includes('keys changed')), ...shown]) {
-    const leaked = words.find(word => line.includes(word))
+    const leaked = [...words, ...(line.includes('"level":20') ? [] : atDebugOnly)].find(word => line.includes(word))
     if (leaked !== undefined) t.fail('something of a token is told', { line, leaked })
   }
 })
@@ -134,8 +136,128 @@ t.test('a rejection writes one line at info, an admission writes none', async t 
   await app.inject({ url: '/', headers: bearing(alice) })
   t.strictSame(lines.filter(line => line.reqId !== undefined), [])
   await app.inject({ url: '/', headers: bearing(INVALID['audience']!) })
-  t.match(lines.filter(line => line.reqId !== undefined),
-    [{ level: 30, code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'audience', reqId: 'req-3' }])
+  const { length, ...own } = lines.filter(line => line.reqId !== undefined)
+  t.match(own, {
+    0: { level: 30, code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'audience', reqId: 'req-3' },
+    1: { level: 20, expected: [AUD], received: [OTHER_AUD], reqId: 'req-3' }
+  })
+  t.equal(length, 2, 'and one at debug')
+})
+
+interface Line { readonly level: number, readonly msg: string, readonly [name: string]: unknown }
+
+/** An application that keeps its log lines about requests. */
+async function startLogged (t: Test, options: Partial<CfAccessOptions> = {}): Promise<[FastifyInstance, Line[]]> {
+  const lines: Line[] = []
+  const stream = { write: (line: string) => { if (line.includes('"reqId"')) lines.push(JSON.parse(line)) } }
+  return [await start(t, options, { disableRequestLogging: true, logger: { level: 'debug', stream } }), lines]
+}
+
+t.test('the line at info has the route and the names of the credentials', async t => {
+  const [app, lines] = await startLogged(t)
+  app.post('/users/:id', async () => 'in')
+  const cases: ReadonlyArray<readonly [headers: Record<string, string>, credentials: string[]]> = [
+    [{}, []],
+    [bearing('x'), ['header']],
+    [{ cookie: 'a=b; CF_Authorization=x' }, ['cookie']],
+    [{ ...bearing('x'), cookie: 'CF_Authorization=x' }, ['header', 'cookie']],
+    [{ cookie: 'CF_AuthorizationX=x' }, []],
+    [{ 'cf-access-client-id': 'x.access', 'cf-access-client-secret': 'x' }, ['service-token']],
+    [{ 'cf-access-token': alice }, ['linked-token']]
+  ]
+  for (const [headers, credentials] of cases) {
+    lines.length = 0
+    await app.inject({ method: 'POST', url: '/users/1', headers })
+    t.match(lines[0], { level: 30, method: 'POST', route: '/users/:id', credentials }, JSON.stringify(headers))
+    t.notOk('hint' in lines[0]!)
+  }
+  await app.inject('/none')
+  t.match(lines.at(-2), { level: 30, route: null })
+})
+
+t.test('a CORS preflight that is rejected says what to do', async t => {
+  const [app, lines] = await startLogged(t)
+  const headers = { origin: 'https://app.example.com', 'access-control-request-method': 'GET' }
+  await app.inject({ method: 'OPTIONS', url: '/', headers })
+  t.match(lines[0], { reason: 'missing', hint: /register @fastify\/cors before/ })
+  await app.inject({ url: '/', headers })
+  t.match(lines[2], { reason: 'missing', hint: undefined })
+})
+
+t.test('the line at debug says what was compared', async t => {
+  const token = (options: object): string => team.userToken({ email: 'alice@acme.com', audience: AUD, ...options })
+  const kids = team.certs.keys.map(({ kid }) => kid)
+  // A whole second, as in tokens.
+  const now = Math.floor(Date.now() / 1000) * 1000
+  t.intercept(Date, 'now', { value: () => now })
+  const cases: ReadonlyArray<readonly [reason: string, token: string, expected: unknown, received: unknown]> = [
+    ['malformed', 'x.y', 'three parts with dots between them', '3 characters'],
+    ['malformed', `${alice}.x`, 'three parts with dots between them', `${alice.length + 2} characters`],
+    ['malformed', `${alice}=`, 'base64url', 'signature'],
+    ['malformed', 'x'.repeat(16_385), 'at most 16384 characters', '16385 characters'],
+    ['malformed', `${alice.split('.')[0]}.eA.x`, 'JSON', 'payload'],
+    ['malformed', `W10.${alice.split('.')[1]}.x`, 'a JSON object', 'header'],
+    ['algorithm', INVALID['algorithm']!, 'RS256', 'none'],
+    ['algorithm', token({ header: { alg: 'secret' } }), 'RS256', 'a text of 6 characters'],
+    ['algorithm', token({ header: { alg: 'HS256' } }), 'RS256', 'HS256'],
+    ['kid', token({ header: { kid: '' } }), 'a kid', 'a text of 0 characters'],
+    ['kid', INVALID['kid']!, kids, 'a text of 10 characters'],
+    ['kid', token({ header: { kid: 'c'.repeat(64) } }), kids, 'c'.repeat(64)],
+    ['issuer', INVALID['issuer']!, [team.domain], strangers.domain],
+    ['issuer', token({ claims: { iss: 'https://acme-two.cloudflareaccess.com' } }), [team.domain],
+      'https://acme-two.cloudflareaccess.com'],
+    ['issuer', token({ claims: { iss: 'https://alice.example.com' } }), [team.domain], 'a text of 25 characters'],
+    ['issuer', token({ claims: { iss: undefined } }), [team.domain], 'absent'],
+    ['audience', INVALID['audience']!, [AUD], [OTHER_AUD]],
+    ['audience', token({ claims: { aud: OTHER_AUD } }), [AUD], OTHER_AUD],
+    ['audience', token({ claims: { aud: ['alice@acme.com', 1, [2], {}, null] } }), [AUD],
+      ['a text of 14 characters', 'a value of the type number', 'a list', 'a value of the type object',
+        'a value of the type object']],
+    ['audience', token({ claims: { aud: Array(10).fill('x') } }), [AUD],
+      [...Array(8).fill('a text of 1 characters'), 'and 2 more']],
+    ['type', INVALID['type']!, 'app', 'org'],
+    ['type', token({ claims: { type: 'alice' } }), 'app', 'a text of 5 characters'],
+    ['time', token({ issuedIn: '10m' }), { clockTolerance: 30 }, { iat: 600, nbf: 600 }],
+    ['time', token({ claims: { nbf: '1' } }), { clockTolerance: 30 }, { nbf: 'a text of 1 characters' }],
+    ['expired', token({ expiresIn: '-10m' }), { clockTolerance: 30 }, { exp: -600 }],
+    ['identity', INVALID['identity']!, 'one user, service or certificate', { email: 'a text of 15 characters' }],
+    ['identity', token({ claims: { sub: 7 } }), 'sub', 'a value of the type number']
+  ]
+  const [app, lines] = await startLogged(t)
+  for (const [reason, token, expected, received] of cases) {
+    lines.length = 0
+    await app.inject({ url: '/', headers: bearing(token) })
+    const [info, debug] = lines
+    const what = `${reason} ${JSON.stringify(received)}`
+    t.match(info, { level: 30, reason }, what)
+    t.match(debug, { level: 20, expected, received }, what)
+    t.equal(lines.length, 2)
+  }
+  const [aged, agedLines] = await startLogged(t, { maxTokenAge: '1m' })
+  await aged.inject({ url: '/', headers: bearing(token({ issuedIn: '-5m' })) })
+  t.match(agedLines, [{ reason: 'age' }, { expected: { maxTokenAge: 60 }, received: { iat: -300 } }])
+})
+
+t.test('the line at debug says what a policy needed, and whether groups were known', async t => {
+  const told = { email: 'alice@acme.com', audience: AUD, identity: { groups: [{ name: 'a' }, { name: 'b' }] } }
+  const untold = { email: 'bob@acme.com', audience: AUD, identity: { groups: undefined } }
+  const cases: ReadonlyArray<readonly [policy: CfAccessOptions['policy'], token: string, line: object]> = [
+    [{ include: { email: 'x@acme.com', group: 'c' } }, team.userToken(told),
+      { expected: ['email', 'group'], received: { kind: 'user', groups: 2 } }],
+    [{ include: { group: 'c' } }, team.userToken(untold),
+      { expected: ['group'], received: { kind: 'user', groups: 'unknown' } }],
+    [{ exclude: { email: 'alice@acme.com' } }, alice,
+      { expected: ['email'], received: { kind: 'user', groups: 'not asked' } }],
+    [{ include: { email: 'x@acme.com' } }, team.serviceToken({ clientId: 'e.access', audience: AUD }),
+      { expected: ['email'], received: { kind: 'service', groups: 'not asked' } }],
+    [() => false, alice, { expected: [], received: { kind: 'user', groups: 'not asked' } }]
+  ]
+  for (const [policy, token, line] of cases) {
+    const [app, lines] = await startLogged(t, { policy: policy! })
+    t.equal((await app.inject({ url: '/', headers: bearing(token) })).statusCode, 403)
+    t.match(lines[1], { level: 20, ...line })
+    t.notMatch(JSON.stringify(lines), /acme\.com/)
+  }
 })
 
 t.test('a route\'s log level, and the server\'s, holds for its rejections', async t => {
@@ -328,7 +450,8 @@ t.test('X-20 a guard that denies beside another way in leaves no trace on what i
   const rejected = await app.inject({ url: '/own/fails', headers: bearing(alice) })
   t.equal(rejected.statusCode, 403)
   t.equal(rejected.headers['cache-control'], 'no-store')
-  t.match(reports, [{ code: 'FST_CF_ACCESS_FORBIDDEN', rule: 'include', statusCode: 403, route: '/own/fails' }])
+  t.match(reports,
+    [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: 'policy', rule: 'include', statusCode: 403, route: '/own/fails' }])
   t.equal(lines.filter(line => line.includes('rejected by Cloudflare Access guard')).length, 1)
 })
 

@@ -9,13 +9,15 @@ const LAYERS = [
   ['browser'],
   ['dev'],
   ['testing'],
-  ['plugin', 'swagger', 'verifier', 'from-env', 'user-of'],
+  ['plugin', 'swagger', 'verifier', 'from-env', 'user-of', 'redact-paths'],
   ['sign-out'],
   ['optional'],
-  ['options', 'guard', 'reject', 'trusted-teams'],
+  ['options', 'guard', 'trusted-teams'],
+  ['reject'],
   ['token-options'],
   ['server-state'],
   ['coverage', 'registration', 'admission'],
+  ['rejection-patterns'],
   ['token'],
   ['keys'],
   ['policy'],
@@ -23,7 +25,8 @@ const LAYERS = [
   ['access'],
   ['channels'],
   ['util'],
-  ['errors']
+  ['errors'],
+  ['reasons']
 ]
 
 const IMPORT = /^(?:import|export) [^']*?from '(\.[^']+)'|^import '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm

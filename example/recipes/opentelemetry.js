@@ -18,7 +18,8 @@ export function measureAccess () {
   /** @param {import('fastify-cf-access').CfAccessRefresh} refresh */
   const onRefresh = ({ outcome }) => refreshes.add(1, { outcome })
   /** @param {import('fastify-cf-access').CfAccessRejection} rejection */
-  const onRejection = ({ code, rule }) => rejections.add(1, { code, rule: rule ?? 'none' })
+  const onRejection = ({ code, reason, rule }) =>
+    rejections.add(1, { code, reason: reason ?? 'none', rule: rule ?? 'none' })
 
   channels.verify.subscribe(onVerify)
   channels.refresh.subscribe(onRefresh)

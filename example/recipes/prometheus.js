@@ -24,7 +24,7 @@ export function measureAccess (register) {
   const rejections = new Counter({
     name: 'cf_access_rejections_total',
     help: 'Requests rejected',
-    labelNames: ['code', 'rule'],
+    labelNames: ['code', 'reason', 'rule'],
     registers
   })
 
@@ -34,7 +34,8 @@ export function measureAccess (register) {
   /** @param {import('fastify-cf-access').CfAccessRefresh} refresh */
   const onRefresh = ({ outcome }) => refreshes.inc({ outcome })
   /** @param {import('fastify-cf-access').CfAccessRejection} rejection */
-  const onRejection = ({ code, rule }) => rejections.inc({ code, rule: rule ?? 'none' })
+  const onRejection = ({ code, reason, rule }) =>
+    rejections.inc({ code, reason: reason ?? 'none', rule: rule ?? 'none' })
 
   channels.verify.subscribe(onVerify)
   channels.refresh.subscribe(onRefresh)

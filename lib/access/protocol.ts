@@ -6,6 +6,13 @@ export const TOKEN_HEADER = 'cf-access-jwt-assertion'
 /** The request header with the user's e-mail address. An origin must not trust it: only the token is signed. */
 export const EMAIL_HEADER = 'cf-access-authenticated-user-email'
 
+/** The request headers with which a machine logs in at the edge. They prove nothing to an origin. */
+export const CLIENT_ID_HEADER = 'cf-access-client-id'
+export const CLIENT_SECRET_HEADER = 'cf-access-client-secret'
+
+/** The request header with a linked app token. */
+export const LINKED_TOKEN_HEADER = 'cf-access-token'
+
 /** The cookie with the token. */
 export const TOKEN_COOKIE = 'CF_Authorization'
 

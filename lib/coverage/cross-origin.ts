@@ -31,9 +31,10 @@ export class CrossOriginProtection {
    */
   check (request: HttpRequest, alsoTrusted: TrustedOrigins): void {
     if (!isCrossOrigin(request) || trusts(this.#trusted, request) || trusts(alsoTrusted, request)) return
-    if (!this.#hasWarned) this.#warn(factsOf(request), FIRST_REJECTION)
+    const { host, ...received } = factsOf(request)
+    if (!this.#hasWarned) this.#warn({ ...received, host }, FIRST_REJECTION)
     this.#hasWarned = true
-    throw new CrossOriginError('cross-origin')
+    throw new CrossOriginError('cross-origin', { expected: host, received })
   }
 }
 
@@ -44,7 +45,7 @@ const FIRST_REJECTION = 'Rejected a request of another origin, the first one. If
 /** Characters of a header that a log line has at most. */
 const MAX_LOGGED = 200
 
-function factsOf ({ headers, host }: HttpRequest): object {
+function factsOf ({ headers, host }: HttpRequest): { origin: unknown, site: unknown, host: unknown } {
   const short = (text: string | undefined): string | undefined => text?.slice(0, MAX_LOGGED)
   return { origin: short(headers.origin), site: short(headers['sec-fetch-site']), host: short(host) }
 }

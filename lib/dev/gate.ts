@@ -93,7 +93,8 @@ export class Gate {
   async #deniedBy (
     { token, claims }: Caller, { policy }: Application, request: FastifyRequest
   ): Promise<string | null> {
-    return policy === null ? null : policy.check(identify(claims, token, this.#source), request)
+    const denial = await policy?.check(identify(claims, token, this.#source), request)
+    return denial?.rule ?? null
   }
 
   /** Answers the policies' questions as get-identity would. */

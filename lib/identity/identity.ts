@@ -1,6 +1,7 @@
 /** The identity of a verified token. */
-import { TokenInvalidError } from '../errors.js'
+import { TokenInvalidError, type RejectionFacts } from '../errors.js'
 import { freezeDeep } from '../util/freeze.js'
+import { loggable } from '../util/loggable.js'
 import type { CfAccessClaims } from './claims.js'
 import type { CfAccessDetails, CfAccessMachineDetails, CfAccessUserDetails } from './details.js'
 import type { SignOuts } from './sign-outs.js'
@@ -167,10 +168,17 @@ const COMMON_NAME = /^[^\p{Cc}]{1,320}$/u
 export function identify (claims: CfAccessClaims, token: string, source: DetailsSource): CfAccessIdentity {
   if (!freezeDeep(claims, MAX_DEPTH)) throw new TokenInvalidError('identity')
   if (isUser(claims)) return new CfAccessUser(claims, token, source)
-  if (!isMachine(claims)) throw new TokenInvalidError('identity')
+  if (!isMachine(claims)) throw new TokenInvalidError('identity', factsOf(claims))
   return claims.common_name.endsWith('.access')
     ? new CfAccessService(claims, token, source)
     : new CfAccessCertificate(claims, token, source)
+}
+
+/** Which of the claims that name someone are there, and how long they are. */
+function factsOf (claims: CfAccessClaims): RejectionFacts {
+  const { sub, email, common_name: commonName } = claims
+  const received = { sub: loggable(sub), email: loggable(email), commonName: loggable(commonName) }
+  return { expected: 'one user, service or certificate', received }
 }
 
 export const sessionOf = Identity.sessionOf

@@ -5,6 +5,7 @@ import { KeysUnavailableError, TokenInvalidError } from '../errors.js'
 import { Backoff } from '../util/backoff.js'
 import { elapsed } from '../util/elapsed.js'
 import { explain, fetchBounded, type CfAccessFetch } from '../util/fetch-bounded.js'
+import { loggable } from '../util/loggable.js'
 import type { MaybePromise } from '../util/maybe-promise.js'
 import { readKeys, type PublishedKeys } from './jwks.js'
 
@@ -113,7 +114,8 @@ export class KeySet {
     if (!this.isUsable(Date.now())) throw this.#unavailable()
     const published = this.#keys.get(kid)
     if (published !== undefined) return published.key
-    throw this.#failure === null ? new TokenInvalidError('kid') : this.#unavailable()
+    if (this.#failure !== null) throw this.#unavailable()
+    throw new TokenInvalidError('kid', { expected: [...this.#keys.keys()], received: loggable(kid) })
   }
 
   /** Starts fetching the keys unless they are fresh, so that the first request does not have to wait. */

@@ -31,11 +31,21 @@ export type CfAccessPredicateFor<Request> =
 /** Rules, a function, or a policy that `policy()` has compiled. */
 export type CfAccessPolicyFor<Request> = CfAccessRules | CfAccessPredicateFor<Request> | CfAccessCompiledPolicy<Request>
 
-/** Returns the rule that denies, or `null` to allow. */
-export type CompiledPolicy = (identity: CfAccessIdentity, request: unknown) => MaybePromise<string | null>
+/** Why a policy denies. */
+export interface Denial {
+  /** Such as `exclude.email`. */
+  readonly rule: string
+  /** The names of the selectors of which one had to match, or this one had to, or must not. */
+  readonly selectors: readonly string[]
+  /** What Access said of the identity; `null` when it was not asked. */
+  readonly details: CfAccessDetails | null
+}
 
-/** The rule that denies, `null` when none does, or `NEEDS_DETAILS` when that depends on the details. */
-type Verdict = string | null | typeof NEEDS_DETAILS
+/** Returns why it denies, or `null` to allow. */
+export type CompiledPolicy = (identity: CfAccessIdentity, request: unknown) => MaybePromise<Denial | null>
+
+/** The denial, `null` when no rule denies, or `NEEDS_DETAILS` when that depends on the details. */
+type Verdict = Denial | null | typeof NEEDS_DETAILS
 type CompiledRule = (identity: CfAccessIdentity, details: CfAccessDetails | null) => Verdict
 
 const RULES: Readonly<Record<string, (selectors: readonly CompiledSelector[]) => CompiledRule>> = {
@@ -92,8 +102,8 @@ export function compilePolicy (policy: unknown, name: string): CompiledPolicy {
 /** Asks Access only if no other selector decides. */
 async function evaluateWithDetails (
   rules: readonly CompiledRule[], identity: CfAccessIdentity
-): Promise<string | null> {
-  return evaluate(rules, identity, await identity.details()) as string | null
+): Promise<Denial | null> {
+  return evaluate(rules, identity, await identity.details()) as Denial | null
 }
 
 function evaluate (
@@ -102,21 +112,22 @@ function evaluate (
   let verdict: Verdict = null
   for (const rule of rules) {
     const own = rule(identity, details)
-    if (typeof own === 'string') return own
+    if (own !== null && own !== NEEDS_DETAILS) return own
     verdict ??= own
   }
   return verdict
 }
 
 function includeAny (selectors: readonly CompiledSelector[]): CompiledRule {
+  const names = selectors.map(({ name }) => name)
   return (identity, details) => {
-    let verdict: Verdict = 'include'
+    let needsDetails = false
     for (const { match } of selectors) {
       const matches = match(identity, details)
       if (matches === true) return null
-      if (matches === NEEDS_DETAILS) verdict = NEEDS_DETAILS
+      if (matches === NEEDS_DETAILS) needsDetails = true
     }
-    return verdict
+    return needsDetails ? NEEDS_DETAILS : { rule: 'include', selectors: names, details }
   }
 }
 
@@ -130,21 +141,22 @@ function excludeAny (selectors: readonly CompiledSelector[]): CompiledRule {
 }
 
 function denyUnless (selectors: readonly CompiledSelector[], rule: string, wanted: boolean): CompiledRule {
-  const denials = selectors.map(({ name, match }) => ({ match, denial: `${rule}.${name}` }))
   return (identity, details) => {
     let verdict: Verdict = null
-    for (const { match, denial } of denials) {
+    for (const { name, match } of selectors) {
       const matches = match(identity, details)
       if (matches === NEEDS_DETAILS) verdict = NEEDS_DETAILS
-      else if (matches !== wanted) return denial
+      else if (matches !== wanted) return { rule: `${rule}.${name}`, selectors: [name], details }
     }
     return verdict
   }
 }
 
+const BY_FUNCTION: Denial = { rule: 'predicate', selectors: [], details: null }
+
 function compilePredicate (predicate: CfAccessPredicateFor<unknown>): CompiledPolicy {
-  const read = (allowed: unknown): string | null => allowed === true ? null : 'predicate'
-  return (identity, request) => attempt<unknown, string | null>(() => {
+  const read = (allowed: unknown): Denial | null => allowed === true ? null : BY_FUNCTION
+  return (identity, request) => attempt<unknown, Denial | null>(() => {
     const allowed: unknown = predicate(identity, request)
     return typeof allowed === 'boolean' ? allowed : Promise.resolve(allowed)
   }, read, fail)

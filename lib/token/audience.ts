@@ -1,6 +1,7 @@
 /** Which AUD tags are accepted: the same on every hostname, or by hostname. */
 import { OptionsInvalidError, TokenInvalidError } from '../errors.js'
 import { hostnameIn, hostsIn, type HttpRequest } from '../util/http-request.js'
+import { loggable } from '../util/loggable.js'
 
 type Tags = readonly string[]
 
@@ -42,13 +43,18 @@ export function byHostname (map: ReadonlyMap<string, Tags>): Audience {
     tags: Object.fromEntries(map),
     acceptedFor: ({ host, headers }) => {
       const own = find(host)
-      if (own === undefined) throw new TokenInvalidError('host')
+      if (own === undefined) throw new TokenInvalidError('host', { expected: [...map.keys()], received: shown(host) })
       // `trustProxy` and host constraints read different headers, so each must name a host of the token.
       const others = hostsIn(headers).map(find).filter(tags => tags !== undefined && tags !== own) as AcceptedTags[]
       return others.length === 0 ? own : [own, ...others].flat()
     },
     loginTag: host => find(host)?.[0]?.[0]
   }
+}
+
+/** A host as it can be logged. */
+function shown (host: string): unknown {
+  return /^[\w.:[\]-]{1,255}$/.test(host) ? host : loggable(host)
 }
 
 /**
@@ -62,8 +68,13 @@ export function acceptedOn (audience: Audience, hostname: string | undefined): A
   return audience.acceptedFor({ host: hostname ?? '', headers: {} })
 }
 
-/** Whether the token's `aud` has a tag of each list. */
-export function matchesAudience (aud: unknown, accepted: AcceptedTags): boolean {
+/**
+ * Checks that the token's `aud` has a tag of each list.
+ * @throws {TokenInvalidError}
+ */
+export function checkAudience (aud: unknown, accepted: AcceptedTags): void {
   const tags: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
-  return tags.every(tag => typeof tag === 'string') && accepted.every(list => tags.some(tag => list.includes(tag)))
+  const matches = tags.every(tag => typeof tag === 'string') &&
+    accepted.every(list => tags.some(tag => list.includes(tag)))
+  if (!matches) throw new TokenInvalidError('audience', { expected: accepted.flat(), received: loggable(aud) })
 }

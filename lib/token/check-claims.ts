@@ -1,6 +1,7 @@
 /** Validates the claims of an application token. */
-import { TokenExpiredError, TokenInvalidError } from '../errors.js'
-import { matchesAudience, type AcceptedTags } from './audience.js'
+import { TokenExpiredError, TokenInvalidError, type RejectionFacts } from '../errors.js'
+import { loggable } from '../util/loggable.js'
+import { checkAudience, type AcceptedTags } from './audience.js'
 
 /** What the times of a token must match. */
 export interface ClaimRules {
@@ -10,7 +11,13 @@ export interface ClaimRules {
   readonly maxTokenAge: number
 }
 
-type Claims = Readonly<Record<string, unknown>>
+type Claims = Readonly<Record<string, unknown>> & {
+  readonly type?: unknown
+  readonly sub?: unknown
+  readonly iat?: unknown
+  readonly nbf?: unknown
+  readonly exp?: unknown
+}
 
 /** The claims that are times, in seconds since the Unix epoch. */
 type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf?: number }
@@ -27,13 +34,31 @@ type Times = Claims & { readonly exp: number, readonly iat: number, readonly nbf
  * @see RFC 7519, section 4.1, and RFC 8725, section 3
  */
 export function checkClaims (claims: Claims, accepted: AcceptedTags, rules: ClaimRules, now: number): number {
-  if (!matchesAudience(claims['aud'], accepted)) throw new TokenInvalidError('audience')
-  if (claims['type'] !== 'app') throw new TokenInvalidError('type')
-  if (typeof claims['sub'] !== 'string') throw new TokenInvalidError('identity')
-  if (!hasTimes(claims) || !isActive(claims, now / 1000 + rules.clockTolerance)) throw new TokenInvalidError('time')
+  checkAudience(claims['aud'], accepted)
+  const { type, sub } = claims
+  if (type !== 'app') throw new TokenInvalidError('type', { expected: 'app', received: loggable(type) })
+  if (typeof sub !== 'string') throw new TokenInvalidError('identity', { expected: 'sub', received: loggable(sub) })
+  if (!hasTimes(claims) || !isActive(claims, now / 1000 + rules.clockTolerance)) {
+    throw new TokenInvalidError('time', timeFacts(claims, rules, now))
+  }
   const end = expiryOf(claims, rules)
-  if (now >= end) throw new TokenExpiredError(claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age')
+  if (now >= end) {
+    const reason = claims.exp <= claims.iat + rules.maxTokenAge ? 'expired' : 'age'
+    throw new TokenExpiredError(reason, timeFacts(claims, rules, now))
+  }
   return end
+}
+
+/** The times in seconds from now: negative ones are past. */
+function timeFacts (
+  { iat, nbf, exp }: Claims, { clockTolerance, maxTokenAge }: ClaimRules, now: number
+): RejectionFacts {
+  const fromNow = (time: unknown): unknown =>
+    Number.isSafeInteger(time) ? Math.round(time as number - now / 1000) : loggable(time)
+  return {
+    expected: { clockTolerance, ...(maxTokenAge < Infinity && { maxTokenAge }) },
+    received: { iat: fromNow(iat), ...(nbf !== undefined && { nbf: fromNow(nbf) }), exp: fromNow(exp) }
+  }
 }
 
 /** Safe integers only: JSON can contain times that never pass, such as `1e999`. Access offers sessions of no length. */

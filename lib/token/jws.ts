@@ -2,6 +2,7 @@
 import { TokenInvalidError } from '../errors.js'
 import { isObject } from '../util/is-object.js'
 import { isKid } from '../util/kid.js'
+import { loggable } from '../util/loggable.js'
 
 /** A parsed token, before its signature is checked. */
 export interface UnverifiedJws {
@@ -32,31 +33,34 @@ export class JwsParser {
    * @throws {TokenInvalidError} for anything else.
    */
   parse (token: string): UnverifiedJws {
-    if (token.length > MAX_LENGTH) throw new TokenInvalidError('malformed')
+    if (token.length > MAX_LENGTH) throw malformed(`at most ${MAX_LENGTH} characters`, `${token.length} characters`)
     const { 0: header, 1: payload, 2: signature, length } = token.split('.', 4)
-    if (!header || !payload || !signature || length > 3) throw new TokenInvalidError('malformed')
+    if (!header || !payload || !signature || length > 3) {
+      throw malformed('three parts with dots between them', `${token.length} characters`)
+    }
     return {
       kid: this.#readKid(header),
-      payload: readJsonObject(payload),
+      payload: readJsonObject(payload, 'payload'),
       signed: token.slice(0, -signature.length - 1),
-      signature: decodeCanonical(signature)
+      signature: decodeCanonical(signature, 'signature')
     }
   }
 
   #readKid (header: string): string {
     if (header !== this.#lastHeader) {
-      this.#lastKid = readKid(readJsonObject(header))
+      this.#lastKid = readKid(readJsonObject(header, 'header'))
       this.#lastHeader = header
     }
     return this.#lastKid
   }
 }
 
-function readKid (header: Readonly<Record<string, unknown>>): string {
-  if (header['alg'] !== 'RS256') throw new TokenInvalidError('algorithm')
+function readKid (header: Readonly<Record<string, unknown>> & { alg?: unknown, kid?: unknown }): string {
+  const { alg, kid } = header
+  if (alg !== 'RS256') throw new TokenInvalidError('algorithm', { expected: 'RS256', received: loggable(alg) })
   if (!isPlainHeader(header)) throw new TokenInvalidError('header')
-  if (!isKid(header['kid'])) throw new TokenInvalidError('kid')
-  return header['kid']
+  if (!isKid(kid)) throw new TokenInvalidError('kid', { expected: 'a kid', received: loggable(kid) })
+  return kid
 }
 
 /** Access sends `typ: "JWT"` or no `typ`. */
@@ -66,27 +70,29 @@ function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
     !FOREIGN_HEADERS.some(name => Object.hasOwn(header, name))
 }
 
-function readJsonObject (part: string): Readonly<Record<string, unknown>> {
-  const value = parseJson(part)
-  if (!isObject(value)) throw new TokenInvalidError('malformed')
-  return value
-}
-
-function parseJson (part: string): unknown {
-  const bytes = decodeCanonical(part)
+function readJsonObject (part: string, name: string): Readonly<Record<string, unknown>> {
+  const bytes = decodeCanonical(part, name)
+  let value: unknown
   try {
-    return JSON.parse(utf8.decode(bytes))
+    value = JSON.parse(utf8.decode(bytes))
   } catch {
-    throw new TokenInvalidError('malformed')
+    throw malformed('JSON', name)
   }
+  if (!isObject(value)) throw malformed('a JSON object', name)
+  return value
 }
 
 /**
  * Decodes canonical base64url only: with blanks, padding or unused last bits one token would have many spellings.
  * @throws {TokenInvalidError} for anything else.
  */
-function decodeCanonical (part: string): Buffer {
+function decodeCanonical (part: string, name: string): Buffer {
   const bytes = Buffer.from(part, 'base64url')
-  if (bytes.toString('base64url') !== part) throw new TokenInvalidError('malformed')
+  if (bytes.toString('base64url') !== part) throw malformed('base64url', name)
   return bytes
+}
+
+/** @param received the part of the token that is wrong, or its length */
+function malformed (expected: string, received: string): TokenInvalidError {
+  return new TokenInvalidError('malformed', { expected, received })
 }

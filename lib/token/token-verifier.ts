@@ -13,8 +13,9 @@ import type { SignOuts } from '../identity/sign-outs.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
+import { loggable } from '../util/loggable.js'
 import { andThen, type MaybePromise } from '../util/maybe-promise.js'
-import { matchesAudience, type AcceptedTags } from './audience.js'
+import { checkAudience, type AcceptedTags } from './audience.js'
 import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
 import { JwsParser, type UnverifiedJws } from './jws.js'
@@ -95,7 +96,7 @@ export class Verifier implements DetailsSource {
     token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
   ): MaybePromise<CfAccessIdentity> {
     if (cached === undefined) return this.#confirm(this.#verify(token, accepted, now), token)
-    checkAudience(cached, accepted)
+    checkCachedAudience(cached, accepted)
     return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
   }
 
@@ -117,7 +118,9 @@ export class Verifier implements DetailsSource {
   /** Compared as text with the configured issuers: an issuer never says where its keys are. */
   #trustedTeam (issuer: unknown): TrustedTeam {
     const trusted = this.#teams.get(issuer)
-    if (trusted === undefined) throw new TokenInvalidError('issuer')
+    if (trusted === undefined) {
+      throw new TokenInvalidError('issuer', { expected: [...this.#teams.keys()], received: loggable(issuer) })
+    }
     return trusted
   }
 
@@ -169,8 +172,8 @@ export class Verifier implements DetailsSource {
 }
 
 /** The tags are compared once for requests that need the same ones, since reading the claims takes most of the time. */
-function checkAudience (cached: CachedToken, accepted: AcceptedTags): void {
+function checkCachedAudience (cached: CachedToken, accepted: AcceptedTags): void {
   if (cached.accepted === accepted) return
-  if (!matchesAudience(cached.identity.claims.aud, accepted)) throw new TokenInvalidError('audience')
+  checkAudience(cached.identity.claims.aud, accepted)
   cached.accepted = accepted
 }

@@ -106,10 +106,10 @@ t.test('Prometheus learns of verifications, refreshes and rejections', async t =
     'cf_access_verification_seconds_count{outcome="FST_CF_ACCESS_TOKEN_INVALID",cached="false",kind="none"} 1',
     'cf_access_key_refreshes_total{outcome="rotated"} 1',
     'cf_access_key_refreshes_total{outcome="failed"} 1',
-    'cf_access_rejections_total{code="FST_CF_ACCESS_FORBIDDEN",rule="exclude.email"} 1',
-    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_INVALID",rule="signature"} 1',
-    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_MISSING",rule="missing"} 1',
-    'cf_access_rejections_total{code="FST_CF_ACCESS_KEYS_UNAVAILABLE",rule="none"} 1'
+    'cf_access_rejections_total{code="FST_CF_ACCESS_FORBIDDEN",reason="policy",rule="exclude.email"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_INVALID",reason="signature",rule="none"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_TOKEN_MISSING",reason="missing",rule="none"} 1',
+    'cf_access_rejections_total{code="FST_CF_ACCESS_KEYS_UNAVAILABLE",reason="none",rule="none"} 1'
   ]) t.ok(lines.includes(expected), expected)
 })
 
@@ -153,9 +153,9 @@ t.test('OpenTelemetry gets the same figures, and its spans have the kind of call
   t.strictSame(of('cf_access.key_refreshes').map(({ attributes }) => attributes['outcome']).sort(),
     ['failed', 'rotated'])
   t.match(of('cf_access.rejections'), [
-    { attributes: { code: 'FST_CF_ACCESS_TOKEN_MISSING', rule: 'missing' }, value: 1 },
-    { attributes: { code: 'FST_CF_ACCESS_TOKEN_INVALID', rule: 'signature' }, value: 1 },
-    { attributes: { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', rule: 'none' }, value: 1 }
+    { attributes: { code: 'FST_CF_ACCESS_TOKEN_MISSING', reason: 'missing', rule: 'none' }, value: 1 },
+    { attributes: { code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'signature', rule: 'none' }, value: 1 },
+    { attributes: { code: 'FST_CF_ACCESS_KEYS_UNAVAILABLE', reason: 'none', rule: 'none' }, value: 1 }
   ])
 
   const requests = spans.getFinishedSpans().filter(({ name }) => name === 'request')

@@ -355,7 +355,8 @@ t.test('the log says which rule denied, the client does not', async t => {
       error: 'Forbidden',
       message: 'Cloudflare Access identity is not allowed here'
     })
-    t.match(lines.filter(line => line.reason !== undefined), [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: rule }])
+    t.match(lines.filter(line => line.reason !== undefined),
+      [{ code: 'FST_CF_ACCESS_FORBIDDEN', reason: 'policy', rule }])
   }
 })
 
@@ -424,7 +425,7 @@ t.test('P-05 an invalid policy stops the start, and the error says why', async t
 
 t.test('M-15 the registration\'s policy is evaluated first; when it denies, the route\'s is not evaluated', async t => {
   for (const global of [true, false]) {
-    const lines: Array<{ code?: string, reason?: string }> = []
+    const lines: Array<{ code?: string, rule?: string }> = []
     const app = createApp(t,
       { logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
     let calls = 0
@@ -439,8 +440,8 @@ t.test('M-15 the registration\'s policy is evaluated first; when it denies, the 
       t.equal((await app.inject({ url, headers: bearing(user('a@acme.com')) })).statusCode, 403)
       t.equal(calls, i + 1, 'asked once')
     }
-    const reasons = lines.filter(({ code }) => code !== undefined).map(({ reason }) => reason)
-    t.strictSame(reasons, ['exclude.email', 'predicate', 'exclude.email', 'predicate'])
+    const rules = lines.filter(({ code }) => code !== undefined).map(({ rule }) => rule)
+    t.strictSame(rules, ['exclude.email', 'predicate', 'exclude.email', 'predicate'])
   }
 })
 

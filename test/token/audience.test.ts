@@ -27,12 +27,12 @@ async function start (
 async function ask (
   app: FastifyInstance, token: string, host: string, headers: Record<string, string> = {}
 ): Promise<string> {
-  let rule: string | null = null
-  const note = (rejection: CfAccessRejection): void => { rule = rejection.rule }
+  let reason: string | null = null
+  const note = (rejection: CfAccessRejection): void => { reason = rejection.reason }
   channels.rejection.subscribe(note)
   const { body } = await app.inject({ url: '/', headers: { ...bearing(token), host, ...headers } })
   channels.rejection.unsubscribe(note)
-  return rule ?? body
+  return reason ?? body
 }
 
 /** What each token gets on each host. */
