@@ -224,7 +224,16 @@ t.test('P-22 the same holds for the other selectors', async t => {
     [{ serviceToken: 'k.access' }, team.serviceToken({ clientId: '\u212A.access', audience: AUD }), team.serviceToken({ clientId: 'l.access', audience: AUD })],
     [{ identityProvider: 'okta' }, known({ idp: { id: 'x', type: '\uFF4Fkta' } }), known({ idp: { id: 'x', type: 'azureAD' } })],
     [{ authMethod: 'sms' }, known({ amr: ['pwd', '\u017Fms'] }), known({ amr: ['pwd'] })],
-    [{ country: 'US' }, user('a@acme.com', { country: '\uFF35\uFF33' }), user('a@acme.com', { country: 'FR' })]
+    [{ country: 'US' }, user('a@acme.com', { country: '\uFF35\uFF33' }), user('a@acme.com', { country: 'FR' })],
+    // What differs occurs several times, and each occurrence counts.
+    [{ emailDomain: 'b\u00FCcher.stra\u00DFe.example' }, user('a@xn--bcher-kva.xn--strae-oqa.example'), user('a@xn--bcher-kva.strae.example')],
+    [{ emailDomain: 'a.b.c.example' }, user('x@a\u3002b\u3002c\u3002example'), user('x@a\u3002b\u3002cexample')],
+    [{ group: 'iiii' }, known({ groups: ['\u0130i\u0307\u0130\u0130'] }), known({ groups: ['\u0130\u0130\u0130'] })],
+    [{ group: 'admins' }, known({ groups: ['a\u00ADd\u200Bm\u00ADi\u00ADns'] }), known({ groups: ['a\u00ADdm\u00ADn'] })],
+    // Canonically equal: marks in another order, and a mark that an invisible character parts from its letter.
+    [{ group: '\u03B1\u0301\u0345' }, known({ groups: ['\u03B1\u0345\u0301'] }), known({ groups: ['\u03B1\u0345'] })],
+    [{ emailDomain: 'xn--bcher-kva\u00E9.example' }, user('a@xn--bcher-kvae\u00AD\u0301.example'), user('a@xn--bcher-kvae.example')],
+    [{ emailDomain: 'xn--bcher-kva\u00DF.example' }, user('a@xn--bcher-kva\u1E9E.example'), user('a@xn--bcher-kva.example')]
   ]
   for (const [selectors, near, unrelated] of cases) {
     await expectDenied(t, { include: selectors } as unknown as CfAccessPolicy, near, unrelated)
