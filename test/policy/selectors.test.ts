@@ -44,7 +44,7 @@ const OKTA = '00gab1cd2EF3gh4ij5d7'
 const HEX = '5e2b1cffe1b2a3d4c5b6a7f8'
 
 t.test('P-20 a group named like another\'s ID or e-mail address is not that group', async t => {
-  for (const id of [UUID, UUID.toUpperCase(), OKTA, HEX]) {
+  for (const id of [UUID, UUID.toUpperCase(), OKTA, HEX, '7abcdefghijklmnopqrs', 'a1234567890123456789']) {
     await expectAllowed(t, { include: { group: id } }, known({ groups: [{ id }] }),
       known({ groups: [{ id: id.toLowerCase(), name: 'x' }] }))
     const imposters = [{ id: '7', name: id }, id, { email: id }].map(group => known({ groups: [group] }))
@@ -63,7 +63,7 @@ t.test('P-20 a group named like another\'s ID or e-mail address is not that grou
 
 t.test('P-20 any other text is a group\'s ID or name', async t => {
   for (const text of ['admins', 'contractors2026', '00gshort', 'abcdefghijklmnopqrstuvwxyz', '12345678901234567890',
-    'engineering-berlin-2026-x', UUID.slice(1)]) {
+    'engineering-berlin-2026-x', UUID.slice(1), `team-${UUID}`, `${OKTA}-team`, ' with blanks around ']) {
     await expectAllowed(t, { include: { group: text } }, known({ groups: [{ id: text }] }),
       known({ groups: [{ name: text }] }), known({ groups: [text] }))
     await expectDenied(t, { include: { group: text } }, known({ groups: [{ email: text }] }))
@@ -259,6 +259,7 @@ t.test('P-23 a wildcard certificate\'s name is that name; exclude denies what it
     certificate('pump.example.com'), certificate('PUMP.example.com.'))
   await expectAllowed(t, { exclude: { commonName: '*.example.com' } }, certificate('example.com'),
     certificate('pump.example.org'), certificate('pump'), user('a@acme.com'))
+  for (const commonName of ['7', ' pump ']) await expectAllowed(t, { include: { commonName } }, certificate(commonName))
 })
 
 t.test('M-08 only a name that ends in .access is a service token\'s', async t => {
