@@ -40,12 +40,12 @@ const PLAIN = /^\/(?:[\w!$&'()*+,=:@~-]+(?:\.[\w!$&'()*+,=:@~-]+)*(?:\/|$))*$/
 
 /**
  * @param target a request target in any form (RFC 9112, section 3.2). Its query never counts.
- * @returns the paths in normal form: a leading slash, no trailing one, no empty segments, case folded.
- *   `null`: the target is ambiguous.
+ * @returns the paths in normal form: a leading slash, no empty segments, case folded. A plain path keeps its trailing
+ *   slash, which no comparison with a prefix or a pattern counts. `null`: the target is ambiguous.
  */
 export function possiblePaths (target: string): ReadonlySet<string> | null {
   const path = cutAt(target, '?')
-  if (PLAIN.test(path)) return new Set([withoutTrailingSlash(path.toLowerCase())])
+  if (PLAIN.test(path)) return new Set([path.toLowerCase()])
   if (path.length > MAX_LENGTH || slashesIn(path) > MAX_SEGMENTS || ambiguousPartsIn(path) > MAX_ODD) return null
   const starts = startsFrom(path.toLowerCase())
   for (const start of withoutScheme(target.toLowerCase())) starts.add(cutAt(start, '?'))
@@ -183,7 +183,7 @@ class LenientReader {
     for (const segment of form.split('/')) {
       const names = this.#namesIn(segment)
       if (names === null) return null
-      const isOdd = names.length > 1 || names[0] !== segment
+      const isOdd = names[0] !== segment // a segment with several names equals none of them
       if (isOdd) odd += names.length
       if (odd > MAX_ODD) return null
       if (isOdd || (segment === '' && normal.length > 0)) paths.push(path)
@@ -243,10 +243,6 @@ function slashesIn (text: string): number {
   let count = 0
   for (let at = text.indexOf('/'); at !== -1; at = text.indexOf('/', at + 1)) count++
   return count
-}
-
-function withoutTrailingSlash (path: string): string {
-  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
 function cutAt (text: string, mark: string): string {

@@ -128,9 +128,7 @@ const SELECTORS: Readonly<Record<string, Selector>> = {
   country: {
     takes: 'a two-letter country code, or a list of them, and no patterns',
     compile: textSelector(/^[a-z]{2}$/i,
-      values => identity => identity.kind === 'user' && identity.country !== undefined
-        ? values.has(identity.country)
-        : undefined)
+      values => ({ country }) => country === undefined ? undefined : values.has(country))
   },
   team: {
     takes: 'a team name ("acme") or its domain, or a list of them',

@@ -66,9 +66,10 @@ const TARGETS: ReadonlyArray<readonly [expected: Record<Token, number>, why: str
     '/x/%25c1%2581/y', '/x/%25e0%2580%25af', '/x/%25e0%259f%25bf', '/x/%25f0%2580%2580%25af', '/x/%25u002e',
     '/x/%25u0061dmin']],
   // Found by a search: each target shows a step to which no other step leads.
-  [OPEN, 'one step', ['x://any/%255c_', '/%5c;http://', '/\\/%255ca', `/${'%2580'.repeat(15)}adm`, `/x/${'%25b9'.repeat(15)}`]],
+  [OPEN, 'one step', ['x://any/%255c_', '/%5c;http://', '/\\/%255ca', `/${'%2580'.repeat(15)}adm`, `/x/${'%25b9'.repeat(15)}`,
+    '/a\\%20\\x:\\\\']],
   [BY_A, 'one step', ['/%5Chost\\/admin?/..', 'Http://Any?/aDMiN', '/x%3A//any/admin', `/adm${'%2580'.repeat(15)}in`]],
-  [BY_B, 'one step', ['/%25b9b', '/%25ffb']],
+  [BY_B, 'one step', ['/%25b9b', '/%25ffb', 'x://b/y']],
   [BY_BOTH, 'one step', ['/a%25aa\\/', 'x://any?/.', '/%3f\\%255c', '/%5chttp://%3b', '/%3b%25/bx+y:;//%25c2',
     '/a%2fb/%2F%78../%61dmin\\x', '/http:///_b%25c2h2:%25%25b9%2f',
     'http://any?\\/hos%%2537%2534/admin.', '/%e2%80%a5/x']],
@@ -151,7 +152,10 @@ const NESTED: ReadonlyArray<readonly [target: string, prefixes: readonly string[
   ['/admin/x/y%20', ['/admin/x']],
   ['/%20admin/x', ['/', '/admin', '/admin/x']],
   ['/admin//x', ['/admin', '/admin/x']], // or keep the empty segment
+  ['/admin//x/x', ['/admin', '/admin/x']],
   ['//admin', ['/', '/admin']],
+  ['//admin/admin', ['/', '/admin']],
+  ['/admin/%20/h%5cx', ['/', '/admin', '/admin/x']], // or drop the blank, then the authority, and keep the backslash
   ['/admin%5c%E2%81%A0x', ['/', '/admin', '/admin/x']],
   ['/y\\z\\http:\\\\h\\x', ['/', '/y/z/x']]
 ]

@@ -65,6 +65,7 @@ const CASES: ReadonlyArray<readonly [selectors: CfAccessSelectors, answer: Answe
   [{ ip: '::/0' }, { ip: '2001:db8::1' }, true],
   [{ ip: '2001:db8::/32' }, { ip: '2001:DB8:ffff::1' }, true],
   [{ ip: '2001:db8::/32' }, { ip: '2001:db9::1' }, false],
+  [{ ip: '2001:DB8::/32' }, { ip: '2001:db8::1' }, true],
   [{ ip: ['192.0.2.0/24', '2001:db8::1'] }, { ip: '2001:db8:0:0::1' }, true],
   [{ ip: '192.0.2.0/24' }, { ip: '::ffff:192.0.2.9' }, true],
   [{ ip: '192.0.2.0/24' }, { ip: '' }, undefined],
@@ -130,7 +131,7 @@ const WRONG: readonly unknown[] = [
   { warp: false }, { warp: 'true' }, { gateway: null }, { devicePosture: [] }, { devicePosture: '' },
   { devicePosture: 'Disk*' }, { devicePosture: true }, { ip: '' }, { ip: '192.0.2' }, { ip: '192.0.2.0/33' },
   { ip: '2001:db8::/129' }, { ip: '192.0.2.0/' }, { ip: '192.0.2.*' }, { ip: 'fe80::1%eth0' }, { ip: 7 }, { ip: [] },
-  { ip: '192.0.2.0/-1' }, { attribute: {} }, { attribute: { a: null } }, { attribute: 'a' }, { team: '' },
+  { ip: '192.0.2.0/-1' }, { ip: '192.0.2.0/0024' }, { ip: '-192.0.2.0' }, { ip: [['192.0.2.0']] }, { attribute: {} }, { attribute: { a: null } }, { attribute: 'a' }, { team: '' },
   { team: 'acme.com' }, { team: [] }, { team: 7 }
 ]
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { cfAccess, guard, policy, type CfAccessIdentity, type CfAccessPolicy } from '../../lib/index.js'
@@ -151,17 +152,26 @@ t.test('claim compares claims by name and path, strictly', async t => {
   const token = user('a@acme.com', {
     level: 7,
     admin: true,
-    custom: { department: 'Finance', roles: ['reader', 'writer'], 'https://acme.com/role': 'lead', deep: { er: { still: 'x' } } }
+    custom: {
+      department: 'Finance',
+      roles: ['reader', 'writer'],
+      'https://acme.com/role': 'lead',
+      deep: { er: { still: 'x' } },
+      a: { b: 'x' },
+      '': { b: 'x' },
+      customs: 'x'
+    }
   })
   for (const claim of [{ level: 7 }, { level: [6, 7] }, { admin: true }, { 'custom.department': 'Finance' },
     { 'custom.roles': 'writer' },
-    { 'custom.https://acme.com/role': 'lead' }, { 'custom.deep.er.still': 'x' }, { level: 0, admin: true }]) {
+    { 'custom.https://acme.com/role': 'lead' }, { 'custom.deep.er.still': 'x' }, { 'custom.a.b': 'x' },
+    { level: 0, admin: true }]) {
     await expectAllowed(t, { include: { claim } }, token)
   }
   for (const claim of [{ level: '7' }, { level: true }, { admin: 'true' }, { admin: 1 },
     { 'custom.department': 'finance' }, { 'custom.roles': 'admin' },
     { 'custom.roles.0': 'reader' }, { 'custom.roles.length': 2 }, { custom: 'Finance' }, { 'custom.deep': 'x' },
-    { 'level.x': 7 }, { '.level': 7 }, { 'custom.': 'x' }]) {
+    { 'level.x': 7 }, { '.level': 7 }, { 'custom.': 'x' }, { 'custom..b': 'x' }, { customs: 'x' }]) {
     await expectDenied(t, { include: { claim } }, token)
   }
   await expectAllowed(t, { require: { claim: { level: 7, admin: true } } }, token)
@@ -170,8 +180,12 @@ t.test('claim compares claims by name and path, strictly', async t => {
 
 t.test('P-06 only own members of the claims count', async t => {
   const token = user('a@acme.com', { custom: {} })
+  // eslint-disable-next-line no-extend-native
+  Object.defineProperty(Object.prototype, 'polluted', { value: 'Object', configurable: true })
+  t.teardown(() => Reflect.deleteProperty(Object.prototype, 'polluted'))
   for (const path of ['__proto__', 'constructor', 'toString', 'constructor.name', 'custom.constructor.name',
-    'custom.__proto__.x', 'hasOwnProperty']) {
+    'custom.__proto__.x', 'hasOwnProperty', 'polluted', '__proto__.polluted', 'custom.polluted',
+    'custom.__proto__.polluted']) {
     await expectDenied(t, { include: { claim: { [path]: ['Object', 'x', true] } } }, token)
     await expectDenied(t, { exclude: { claim: { [path]: 'Object' } } }, token)
   }
@@ -232,6 +246,24 @@ t.test('a policy on the claim custom.groups is warned of', async t => {
   t.match(warning, { name: 'CfAccessWarning', code: 'FST_CF_ACCESS_GROUPS_CLAIM', message: /selector "group"/ })
 })
 
+t.test('claims that Access can leave out are warned of, and no others', async t => {
+  const warnings: Error[] = []
+  const onWarning = (warning: Error): void => { warnings.push(warning) }
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  for (const [rule, claim, selector] of [
+    ['include', 'custom.groups', 'group'], ['require', 'custom.groups.all', 'group'], ['exclude', 'custom.groups', 'group'],
+    ['exclude', 'custom.department', 'attribute'], ['exclude', 'custom.groupsize', 'attribute'],
+    ['include', 'custom.department', null], ['require', 'custom.groupsize', null], ['exclude', 'level', null],
+    ['include', 'x.custom.groups', null], ['exclude', 'x.custom.', null]
+  ] as const) {
+    guard({ [rule]: { claim: { [claim]: 'x' } } } as unknown as CfAccessPolicy)
+    await nextTurn()
+    const told = warnings.splice(0).map(({ name, message }) => [name, /use the selector "(.*)"\.$/.exec(message)?.[1]])
+    t.strictSame(told, selector === null ? [] : [['CfAccessWarning', selector]], `${rule} ${claim}`)
+  }
+})
+
 t.test('details are fetched only if no other selector decides', async t => {
   const before = team.requests.length
   await expectAllowed(t, { include: { email: 'a@acme.com', group: 'admins' } }, user('a@acme.com'))
@@ -271,6 +303,8 @@ t.test('include needs one matching selector, require needs all, exclude needs no
 t.test('a predicate admits by true, or a promise of it', async t => {
   await expectAllowed(t, identity => identity.kind === 'user', user('a@acme.com'))
   await expectAllowed(t, async identity => identity.kind === 'user', user('a@acme.com'))
+  const thenable = { then: (resolve: (value: boolean) => void) => resolve(true) }
+  await expectAllowed(t, () => thenable as unknown as Promise<boolean>, user('a@acme.com'))
   await expectDenied(t, identity => identity.kind === 'user', service())
   await expectDenied(t, async identity => identity.kind === 'user', service())
 })
@@ -381,6 +415,18 @@ t.test('P-05 an invalid policy stops the start, and the error says why', async t
     [{ include: { email: '*@acme.com' } }, /\.include\.email is '\*@acme\.com'; it takes .* no patterns: for a whole domain use emailDomain\.$/],
     [{ exclude: { email: ['a@acme.com', 'a*@acme.com'] } }, /\.exclude\.email is .* no patterns/],
     [{ exclude: { email: 'a@*.acme.com' } }, / no patterns/],
+    [{ exclude: { email: 'a@acme.*' } }, / no patterns/],
+    [{ exclude: { email: '*a@acme.com' } }, / no patterns/],
+    [{ exclude: { email: '@acme.com' } }, /\.exclude\.email is '@acme\.com';/],
+    [{ exclude: { email: 'a@' } }, /\.exclude\.email is 'a@';/],
+    [{ exclude: { emailDomain: 'acme.*' } }, / no patterns/],
+    [{ exclude: { emailDomain: '' } }, /\.exclude\.emailDomain is '';/],
+    [{ exclude: { group: '*-contractors' } }, / no patterns/],
+    [{ exclude: { serviceToken: '*7.access' } }, / no patterns/],
+    [{ exclude: { serviceToken: '.access' } }, /\.exclude\.serviceToken is '\.access';/],
+    [{ exclude: { serviceToken: '7.access.example' } }, /\.exclude\.serviceToken is '7\.access\.example';/],
+    [{ require: { warp: false } }, /\.require\.warp is false; it takes true\.$/],
+    [{ require: { gateway: 'true' } }, /\.require\.gateway is 'true'; it takes true\.$/],
     [{ exclude: { emailDomain: '*.acme.com' } }, /\.exclude\.emailDomain is '\*\.acme\.com'; .* no patterns/],
     [{ exclude: { emailDomain: '*' } }, / no patterns/],
     [{ exclude: { group: 'contractors-*' } }, /\.exclude\.group is .* no patterns/],

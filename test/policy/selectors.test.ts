@@ -44,7 +44,7 @@ const OKTA = '00gab1cd2EF3gh4ij5d7'
 const HEX = '5e2b1cffe1b2a3d4c5b6a7f8'
 
 t.test('P-20 a group named like another\'s ID or e-mail address is not that group', async t => {
-  for (const id of [UUID, UUID.toUpperCase(), OKTA, HEX]) {
+  for (const id of [UUID, UUID.toUpperCase(), OKTA, HEX, '7abcdefghijklmnopqrs', 'a1234567890123456789']) {
     await expectAllowed(t, { include: { group: id } }, known({ groups: [{ id }] }),
       known({ groups: [{ id: id.toLowerCase(), name: 'x' }] }))
     const imposters = [{ id: '7', name: id }, id, { email: id }].map(group => known({ groups: [group] }))
@@ -63,7 +63,7 @@ t.test('P-20 a group named like another\'s ID or e-mail address is not that grou
 
 t.test('P-20 any other text is a group\'s ID or name', async t => {
   for (const text of ['admins', 'contractors2026', '00gshort', 'abcdefghijklmnopqrstuvwxyz', '12345678901234567890',
-    'engineering-berlin-2026-x', UUID.slice(1)]) {
+    'engineering-berlin-2026-x', UUID.slice(1), `team-${UUID}`, `${OKTA}-team`, ' with blanks around ']) {
     await expectAllowed(t, { include: { group: text } }, known({ groups: [{ id: text }] }),
       known({ groups: [{ name: text }] }), known({ groups: [text] }))
     await expectDenied(t, { include: { group: text } }, known({ groups: [{ email: text }] }))
@@ -224,7 +224,16 @@ t.test('P-22 the same holds for the other selectors', async t => {
     [{ serviceToken: 'k.access' }, team.serviceToken({ clientId: '\u212A.access', audience: AUD }), team.serviceToken({ clientId: 'l.access', audience: AUD })],
     [{ identityProvider: 'okta' }, known({ idp: { id: 'x', type: '\uFF4Fkta' } }), known({ idp: { id: 'x', type: 'azureAD' } })],
     [{ authMethod: 'sms' }, known({ amr: ['pwd', '\u017Fms'] }), known({ amr: ['pwd'] })],
-    [{ country: 'US' }, user('a@acme.com', { country: '\uFF35\uFF33' }), user('a@acme.com', { country: 'FR' })]
+    [{ country: 'US' }, user('a@acme.com', { country: '\uFF35\uFF33' }), user('a@acme.com', { country: 'FR' })],
+    // What differs occurs several times, and each occurrence counts.
+    [{ emailDomain: 'b\u00FCcher.stra\u00DFe.example' }, user('a@xn--bcher-kva.xn--strae-oqa.example'), user('a@xn--bcher-kva.strae.example')],
+    [{ emailDomain: 'a.b.c.example' }, user('x@a\u3002b\u3002c\u3002example'), user('x@a\u3002b\u3002cexample')],
+    [{ group: 'iiii' }, known({ groups: ['\u0130i\u0307\u0130\u0130'] }), known({ groups: ['\u0130\u0130\u0130'] })],
+    [{ group: 'admins' }, known({ groups: ['a\u00ADd\u200Bm\u00ADi\u00ADns'] }), known({ groups: ['a\u00ADdm\u00ADn'] })],
+    // Canonically equal: marks in another order, and a mark that an invisible character parts from its letter.
+    [{ group: '\u03B1\u0301\u0345' }, known({ groups: ['\u03B1\u0345\u0301'] }), known({ groups: ['\u03B1\u0345'] })],
+    [{ emailDomain: 'xn--bcher-kva\u00E9.example' }, user('a@xn--bcher-kvae\u00AD\u0301.example'), user('a@xn--bcher-kvae.example')],
+    [{ emailDomain: 'xn--bcher-kva\u00DF.example' }, user('a@xn--bcher-kva\u1E9E.example'), user('a@xn--bcher-kva.example')]
   ]
   for (const [selectors, near, unrelated] of cases) {
     await expectDenied(t, { include: selectors } as unknown as CfAccessPolicy, near, unrelated)
@@ -250,6 +259,7 @@ t.test('P-23 a wildcard certificate\'s name is that name; exclude denies what it
     certificate('pump.example.com'), certificate('PUMP.example.com.'))
   await expectAllowed(t, { exclude: { commonName: '*.example.com' } }, certificate('example.com'),
     certificate('pump.example.org'), certificate('pump'), user('a@acme.com'))
+  for (const commonName of ['7', ' pump ']) await expectAllowed(t, { include: { commonName } }, certificate(commonName))
 })
 
 t.test('M-08 only a name that ends in .access is a service token\'s', async t => {
