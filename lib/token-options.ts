@@ -3,6 +3,7 @@ import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/tea
 import { readTrustedOrigins, type TrustedOrigins } from './coverage/cross-origin.js'
 import { OptionsInvalidError } from './errors.js'
 import type { DetailsSettings } from './identity/get-identity.js'
+import { hasUsableKey } from './keys/jwks.js'
 import type { KeyTimes } from './keys/key-set.js'
 import { byHostname, onEveryHostname, type Audience } from './token/audience.js'
 import type { VerifierSettings } from './token/token-verifier.js'
@@ -27,6 +28,12 @@ export interface CfAccessKeysOptions {
   cooldown?: CfAccessDuration
   /** How long one answer of the key endpoint can take, its body included. Default `'5s'`. */
   timeout?: CfAccessDuration
+  /**
+   * The team's JWK Set, as its key endpoint answers, for starts while that cannot be reached. It is trusted as stale
+   * keys are: the first request starts a refresh without waiting for it, and without a success it is trusted for
+   * `maxStale` less `maxAge` from the start on. For one team only. Default: the keys are fetched first.
+   */
+  initial?: { readonly keys: readonly object[] }
 }
 
 /** How the answers of `details()` are kept. */
@@ -96,6 +103,8 @@ export interface TokenSettings extends VerifierSettings {
   readonly trustedOrigins: TrustedOrigins
   readonly cookie: boolean
   readonly keyTimesFor: (team: Team) => KeyTimes
+  /** A JWK Set as JSON; `null` for none. */
+  readonly initialKeys: string | null
   readonly details: DetailsSettings
   readonly fetch: CfAccessFetch
 }
@@ -109,7 +118,8 @@ const KEY_READERS = {
   maxAge: withDefault(duration(), '1h'),
   maxStale: withDefault(duration(), '24h'),
   cooldown: optional(duration()),
-  timeout: withDefault(duration(), '5s')
+  timeout: withDefault(duration(), '5s'),
+  initial: optional(readInitialKeys)
 }
 
 const DETAILS_READERS = {
@@ -119,6 +129,13 @@ const DETAILS_READERS = {
 }
 
 const CACHE_READERS = { max: withDefault(integer({ min: 1, max: MAX_CACHED }), 10_000) }
+
+const INITIAL_KEYS_TAKES = 'a JWK Set with a usable key, as the key endpoint answers: { keys: [{ kid, kty, n, e }] }'
+
+function readInitialKeys (value: unknown, path: string): string {
+  if (isObject(value) && hasUsableKey(value)) return JSON.stringify(value)
+  return throwInvalidOption(path, value, INITIAL_KEYS_TAKES)
+}
 
 /** Milliseconds. An emulator changes its keys at each restart, and an extra fetch costs it nothing. */
 function defaultCooldown (team: Team): number {
@@ -199,13 +216,18 @@ export const TOKEN_READERS = {
 export function toTokenSettings (
   { teamDomain, cache, keys, clockTolerance, maxTokenAge, recheck, ...settings }: Read<typeof TOKEN_READERS>
 ): TokenSettings {
+  const { initial, ...keyTimes } = keys
+  if (initial !== null && teamDomain.length > 1) {
+    throw new OptionsInvalidError('Option "keys.initial" is for one team; "teamDomain" has several.')
+  }
   return {
     ...settings,
     teams: teamDomain,
+    initialKeys: initial,
     clockTolerance: clockTolerance / 1000,
     maxTokenAge: (maxTokenAge ?? Infinity) / 1000,
     cacheMax: cache === false ? 0 : cache.max,
-    keyTimesFor: team => ({ ...keys, cooldown: keys.cooldown ?? defaultCooldown(team) }),
+    keyTimesFor: team => ({ ...keyTimes, cooldown: keyTimes.cooldown ?? defaultCooldown(team) }),
     recheck: recheck ?? Infinity
   }
 }

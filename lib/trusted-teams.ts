@@ -13,10 +13,10 @@ export interface CfAccessTeamStatus extends CfAccessKeyStatus {
 
 /** Fetches nothing yet. Key sets are shared by the whole process. */
 export function trustTeams (settings: TokenSettings, observer: KeyObserver): readonly TrustedTeam[] {
-  const { teams, fetch, details, keyTimesFor } = settings
+  const { teams, fetch, details, keyTimesFor, initialKeys: initial } = settings
   return teams.map((team: Team) => ({
     team,
-    keySet: acquireKeySet({ url: team.certsUrl, fetch, times: keyTimesFor(team) }, observer),
+    keySet: acquireKeySet({ url: team.certsUrl, fetch, times: keyTimesFor(team), initial }, observer),
     getIdentity: new GetIdentityClient(team.identityUrl, fetch, details)
   }))
 }

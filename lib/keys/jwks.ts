@@ -39,6 +39,11 @@ export async function readKeys (text: string): Promise<PublishedKeys> {
   return keys
 }
 
+/** Whether a JWK Set has a usable key, without importing it. */
+export function hasUsableKey (set: { readonly keys?: unknown }): boolean {
+  return Array.isArray(set.keys) && set.keys.some(jwk => isSigningKey(jwk) && isStrong(jwk))
+}
+
 function readMembers (text: string): unknown[] {
   const keys = parseJson(text)?.keys
   if (!Array.isArray(keys)) throw new Error('the answer is not a JWK Set')

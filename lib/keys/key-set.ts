@@ -28,6 +28,8 @@ export interface KeySource {
   readonly url: string
   readonly fetch: CfAccessFetch
   readonly times: KeyTimes
+  /** A JWK Set to start with, as JSON; `null`: the keys are fetched first. */
+  readonly initial: string | null
 }
 
 /** The state of a team's keys, for a readiness route. Times are in milliseconds since the Unix epoch. */
@@ -66,7 +68,9 @@ export class KeySet {
   #version = 0
   /** The running refresh; there is never a second one (single flight). */
   #refreshing: Promise<void> | null = null
-  #succeededAt = -Infinity
+  /** When the keys were last confirmed, in milliseconds since the Unix epoch; for initial keys, as if they were old. */
+  #confirmedAt = -Infinity
+  #fetchedAt: number | null = null
   /** When a refresh for an unknown `kid` was last started, in milliseconds since the Unix epoch. */
   #unknownKidAt = -Infinity
   /** The latest failure; `null` since the endpoint last answered. */
@@ -75,6 +79,7 @@ export class KeySet {
 
   constructor (source: KeySource) {
     this.source = source
+    if (source.initial !== null) this.#refreshing = this.#start(source.initial)
   }
 
   /** Changes when the keys change. A token verified under another version must be verified again. */
@@ -130,8 +135,8 @@ export class KeySet {
     return {
       state: age < maxAge ? 'fresh' : age < maxStale ? 'stale' : 'unavailable',
       kids: [...this.#keys.keys()],
-      age: this.#version === 0 ? null : age,
-      lastSuccess: this.#version === 0 ? null : this.#succeededAt,
+      age: age === Infinity ? null : age,
+      lastSuccess: this.#fetchedAt,
       lastFailure: this.#lastFailure,
       nextTry: this.#failure === null ? null : now + Math.max(0, this.#failure.left(now))
     }
@@ -164,9 +169,21 @@ export class KeySet {
     await this.#refreshing
   }
 
-  /** Milliseconds since the last success. */
+  /** Milliseconds. */
   #age (now: number): number {
-    return elapsed(this.#succeededAt, now)
+    return elapsed(this.#confirmedAt, now)
+  }
+
+  /** Trusts initial keys as stale ones: the next request starts a refresh, and does not wait for it. */
+  async #start (initial: string): Promise<void> {
+    try {
+      this.#keys = await readKeys(initial)
+      this.#confirmedAt = Date.now() - this.source.times.maxAge
+      this.#version++
+    } catch (error) {
+      this.#fail(explain(error))
+    }
+    this.#refreshing = null
   }
 
   #refreshUnlessBackingOff (now: number): void {
@@ -199,7 +216,7 @@ export class KeySet {
   }
 
   #accept (keys: PublishedKeys): void {
-    this.#succeededAt = Date.now()
+    this.#confirmedAt = this.#fetchedAt = Date.now()
     this.#failure = null
     if (isSame(keys, this.#keys)) return
     this.#keys = keys
@@ -239,7 +256,7 @@ export function releaseKeySet (keySet: KeySet, observer: KeyObserver): void {
 }
 
 function isSameSource (a: KeySource, b: KeySource): boolean {
-  return a.url === b.url && a.fetch === b.fetch &&
+  return a.url === b.url && a.fetch === b.fetch && a.initial === b.initial &&
     a.times.maxAge === b.times.maxAge && a.times.maxStale === b.times.maxStale &&
     a.times.cooldown === b.times.cooldown && a.times.timeout === b.times.timeout
 }

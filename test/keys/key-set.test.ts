@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cfAccess, { type CfAccessOptions } from '../../lib/index.js'
+import type { AccessTeam } from '../../lib/testing/index.js'
 import { holdTimers, NEVER, stopClock, type Clock } from '../fixtures/clock.js'
 import { expectAdmitted, expectRejected, expectUnavailable } from '../fixtures/expect.js'
 import { AUD, bearing, CERTS_PATH, createApp, startTeam } from '../fixtures/index.js'
@@ -949,4 +950,66 @@ t.test('each change of the keys and each failed refresh is logged once a server'
   await verify(endpoint.token())
   await until(() => app.cfAccess.status()[0]!.state === 'fresh')
   t.same(logged(), [], 'the same keys as before')
+})
+
+t.test('initial keys admit while the endpoint is down, and for no longer than stale keys', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('refusing')
+  const start = async (): Promise<FastifyInstance> =>
+    await startApp(t, endpoint, { keys: { ...inMilliseconds(KEYS), initial: team.certs } })
+  const app = await start()
+  await expectAdmitted(t, app, endpoint.token(), 'at the start')
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }), 'by the other key')
+  const kids = [current.kid, previous.kid]
+  t.match(app.cfAccess.status()[0]!, { state: 'stale', kids, age: KEYS.maxAge, lastSuccess: null })
+  await expectUnavailable(t, app, renamed(endpoint.token(), 'unknown'), 'an unknown key')
+  clock.move(KEYS.maxStale - KEYS.maxAge - 1)
+  await expectAdmitted(t, app, endpoint.token(), 'until they are too old')
+  clock.move(1)
+  await expectUnavailable(t, app, endpoint.token(), 'too old', /^\d+$/)
+  t.match(app.cfAccess.status()[0]!, { state: 'unavailable' })
+  await endpoint.outage(null)
+  clock.move(KEYS.cooldown)
+  await expectAdmitted(t, app, endpoint.token(), 'fetched')
+  t.match(app.cfAccess.status()[0]!, { state: 'fresh', age: 0, lastSuccess: clock.now })
+})
+
+t.test('initial keys are replaced by those of the endpoint, without a request that waits', async t => {
+  const other = await startTeam(t)
+  const endpoint = await startEndpoint(t, team)
+  const initial = { keys: [...other.certs.keys, current] }
+  const app = await startApp(t, endpoint, { keys: { ...inMilliseconds(KEYS), initial } })
+  await expectAdmitted(t, app, endpoint.token(), 'an initial key')
+  await until(() => app.cfAccess.status()[0]!.state === 'fresh')
+  t.same(app.cfAccess.status()[0]!.kids, [current.kid, previous.kid])
+  const [foreign] = other.certs.keys
+  await expectRejected(t, app, renamed(endpoint.token(), String(foreign!['kid'])), 401, 'TOKEN_INVALID')
+})
+
+t.test('applications with different initial keys share no keys', async t => {
+  const other = await startTeam(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('refusing')
+  const startWith = async ({ certs }: AccessTeam): Promise<FastifyInstance> =>
+    await startApp(t, endpoint, { keys: { ...inMilliseconds(KEYS), initial: certs } })
+  await expectAdmitted(t, await startWith(team), endpoint.token(), 'the team\'s')
+  await expectUnavailable(t, await startWith(other), endpoint.token(), 'another team\'s')
+})
+
+t.test('initial keys that contradict each other are no keys', async t => {
+  const other = await startTeam(t)
+  const endpoint = await startEndpoint(t, team)
+  const [foreign] = other.certs.keys
+  const initial = { keys: [current, { ...foreign, kid: current.kid }] }
+  const app = await startApp(t, endpoint, { keys: { ...inMilliseconds(KEYS), initial } })
+  await until(() => app.cfAccess.status()[0]!.lastFailure !== null || app.cfAccess.status()[0]!.state === 'fresh')
+  t.match(app.cfAccess.status()[0]!.lastFailure, { reason: /no usable key/ })
+})
+
+t.test('initial keys are for one team', async t => {
+  const app = createApp(t)
+  const options = { teamDomain: ['acme', 'acme-old'], audience: AUD, keys: { initial: team.certs } }
+  await t.rejects(async () => await app.register(cfAccess, options),
+    { message: 'Option "keys.initial" is for one team; "teamDomain" has several.' })
 })
