@@ -236,7 +236,7 @@ t.test('it holds what users need, and nothing else', async t => {
   const known = /^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)|(?:package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md))$/
   const strays = files.filter(file => !known.test(file))
   t.strictSame(strays, [])
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'dist/browser.js',
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/cli.js', 'dist/browser.js',
     'README.md', 'LICENSE', 'SECURITY.md']) {
     t.ok(files.includes(file), file)
   }
