@@ -2,7 +2,7 @@
 import { text } from 'node:stream/consumers'
 import { OptionsInvalidError } from '../errors.js'
 import { parseFlags } from '../util/flags.js'
-import type { Examination } from './doctor.js'
+import type { DoctorOptions } from './doctor.js'
 
 export const USAGE = `Usage: fastify-cf-access doctor [options]
 
@@ -23,7 +23,10 @@ Says why requests are rejected: checks the settings, the team's keys, the clock,
 It shows no token, no signature and no e-mail address. The exit code is 0 when all checks pass, else 1.
 
   fastify-cf-access doctor --team acme --aud TAG --url https://app.example.com
-  fastify-cf-access doctor --team acme --aud TAG --token - < token.txt
+  pbpaste | fastify-cf-access doctor --team acme --aud TAG --token -
+
+A token is the value of the cookie CF_Authorization of your app's hostname, in the browser's developer tools, or of the
+request header Cf-Access-Jwt-Assertion, which your app gets.
 `
 
 const FLAGS = {
@@ -41,7 +44,7 @@ const FLAGS = {
 export type Input = AsyncIterable<string | Uint8Array>
 
 /** A parsed command line. */
-export type Command = 'help' | { readonly examination: Examination, readonly isJson: boolean }
+export type Command = 'help' | { readonly options: DoctorOptions, readonly isJson: boolean }
 
 /**
  * @param args what follows the name of the command
@@ -56,7 +59,7 @@ export async function readArguments (args: readonly string[], input: () => Input
   const origin = values.origin === undefined ? null : readOrigin(values.origin, url)
   const settings = { team: values.team, aud: values.aud, clockTolerance: values['clock-tolerance'] }
   const token = values.token === undefined ? null : await readToken(values.token, input)
-  return { examination: { settings, token, url, origin }, isJson: values.json === true }
+  return { options: { settings, token, url, origin }, isJson: values.json === true }
 }
 
 function readUrl (value: string, flag: string): URL {
@@ -77,7 +80,7 @@ async function readToken (value: string, input: () => Input): Promise<string> {
     throw new OptionsInvalidError('Option "--token" takes only "-", and reads the token from standard input: ' +
       'a token on the command line ends up in the history of the shell and in the list of processes.')
   }
-  const token = (await text(input() as unknown as NodeJS.ReadableStream)).trim()
+  const token = (await text(input())).trim()
   if (token === '') throw new OptionsInvalidError('Standard input has no token.')
   return token
 }

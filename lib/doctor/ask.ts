@@ -9,9 +9,9 @@ export interface Reply {
   readonly headers: Headers
   /** Empty where the body is not wanted. */
   readonly text: string
-  /** Milliseconds. */
+  /** Milliseconds until the whole answer came. */
   readonly took: number
-  /** When its headers came, in milliseconds since the Unix epoch. */
+  /** Half way between the request and the headers of the answer, in milliseconds since the Unix epoch. */
   readonly at: number
 }
 
@@ -26,7 +26,7 @@ export async function ask (url: string, accept: string, wantsBody: (status: numb
   let at = 0
   const recording: CfAccessFetch = async (address, init) => {
     const response = await fetch(address, init)
-    at = Date.now()
+    at = Date.now() - (performance.now() - since) / 2
     headers = response.headers
     const { status, redirected, body } = response
     return { status, redirected, body: wantsBody(status) ? body : null }

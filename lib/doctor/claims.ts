@@ -6,7 +6,7 @@ import { matchesAudience } from '../token/audience.js'
 import { passed, rejected, type Check } from './check.js'
 import type { Json } from './form.js'
 import type { DoctorSettings } from './settings.js'
-import { listed, showSetting, showTags, showTeam, sketch } from './wording.js'
+import { listed, showSetting, showTags, showTeam, describeForm } from './wording.js'
 
 export function checkClaims (claims: Json, settings: DoctorSettings): Check[] {
   return [
@@ -44,7 +44,7 @@ function checkType (type: unknown): Check {
   if (type === 'app') return passed('type', 'The type is app.')
   const source = SOURCES.get(type)
   return source === undefined
-    ? rejected('type', `The type is not app but ${sketch(type)}.`, 'type')
+    ? rejected('type', `The type is not app but ${describeForm(type)}.`, 'type')
     : rejected('type', `The type is not app but ${type}. ${source}`, 'type')
 }
 
@@ -62,8 +62,8 @@ function checkIdentity (claims: Json): Check {
   if (kind !== null) return passed('identity', KINDS[kind])
   const { sub, email, common_name: name, country } = claims
   const found = [
-    `sub is ${sub === '' ? 'empty' : sketch(sub)}`, `email is ${sketch(email)}`, `common_name is ${sketch(name)}`,
-    `country is ${sketch(country)}`
+    `sub is ${sub === '' ? 'empty' : describeForm(sub)}`, `email is ${describeForm(email)}`, `common_name is ${describeForm(name)}`,
+    `country is ${describeForm(country)}`
   ].join(', ')
   return rejected('identity', `The claims name no user, service token or certificate: ${found}.`, 'identity')
 }

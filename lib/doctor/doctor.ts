@@ -9,7 +9,7 @@ import type { Env } from './trouble.js'
 import { verdictOn } from './verdict.js'
 
 /** What is to be checked. */
-export interface Examination {
+export interface DoctorOptions {
   readonly settings: GivenSettings
   readonly token: string | null
   /** The app's public URL. */
@@ -22,8 +22,8 @@ export interface Examination {
  * Each check as soon as it is done.
  * @throws {OptionsInvalidError} for a `clockTolerance` that is not one
  */
-export async function * diagnose (
-  { settings: given, token, url, origin }: Examination, env: Env
+export async function * runChecks (
+  { settings: given, token, url, origin }: DoctorOptions, env: Env
 ): AsyncGenerator<Check> {
   const settings = readSettings(given, env)
   yield * settings.checks

@@ -4,7 +4,7 @@ import { ask, type Reply } from './ask.js'
 import { failed, passed, rejected, type Check } from './check.js'
 import type { DoctorSettings } from './settings.js'
 import { troubleOf, type Env } from './trouble.js'
-import { listed, show, showSetting, showTeam, TAG } from './wording.js'
+import { listed, showSetting, showTags, showTeam } from './wording.js'
 
 // http to https, a bare domain to its pages, and one more.
 const MAX_REDIRECTS = 3
@@ -51,13 +51,11 @@ function checkRedirect (url: URL, target: URL, settings: DoctorSettings): Check 
 function checkLogin (url: URL, target: URL, { teams, tags }: DoctorSettings): Check {
   const issuers = teams.map(({ issuer }) => issuer)
   const tag = target.searchParams.get('kid') ?? undefined
+  const found = `${url.host} redirects to the login page of ${showTeam(target.origin)} for the AUD tag ${showTags(tag, tags)}`
   const isTeam = issuers.includes(target.origin)
-  const found = `${url.host} redirects to the login page of ${showTeam(target.origin)} for the AUD tag ${
-    tags.some(own => own === tag) ? showSetting(tag!) : show(tag, TAG)}`
   if (isTeam && tags.some(own => own === tag)) return passed('url', `${found}, as in the settings.`)
-  return isTeam
-    ? rejected('url', `${found}; the settings have ${listed(tags.map(showSetting))}.`, 'audience')
-    : rejected('url', `${found}; the settings have the team ${listed(issuers)}.`, 'issuer')
+  const wanted = `the settings have the team ${listed(issuers)} and the AUD tag ${listed(tags.map(showSetting))}`
+  return rejected('url', `${found}; ${wanted}.`, isTeam ? 'audience' : 'issuer')
 }
 
 const OWN_CODE = /FST_CF_ACCESS_[A-Z_]+/

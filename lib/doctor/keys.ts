@@ -71,12 +71,14 @@ function ageOf (pem: unknown): number | null {
   }
 }
 
-/** The `Date` header has whole seconds, and was written before the answer came. */
-function clockAhead ({ headers, at, took }: Reply): number | null {
+/** The `Date` header has whole seconds, rounded down. */
+function clockAhead ({ headers, at }: Reply): number | null {
   const date = Date.parse(headers.get('date') ?? '')
-  const written = at - Math.min(took, 1000) / 2
-  return Number.isNaN(date) ? null : Math.round((written - 500 - date) / 1000)
+  return Number.isNaN(date) ? null : Math.round((at - 500 - date) / 1000)
 }
+
+// Seconds. A `Date` header and the time on the way allow no closer comparison.
+const PRECISION = 1
 
 /** @param tolerance seconds */
 export function checkClock (teams: readonly TeamKeys[], tolerance: number): Check[] {
@@ -84,7 +86,7 @@ export function checkClock (teams: readonly TeamKeys[], tolerance: number): Chec
   if (ahead === null) return []
   const difference = plural(Math.abs(ahead), 'second')
   const direction = ahead > 0 ? 'ahead of' : 'behind'
-  if (Math.abs(ahead) <= tolerance) {
+  if (Math.abs(ahead) <= Math.max(tolerance, PRECISION)) {
     const text = ahead === 0 ? 'agrees with' : `is ${difference} ${direction}`
     return [passed('clock', `The clock of this machine ${text} that of the team's endpoint.`)]
   }

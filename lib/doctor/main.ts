@@ -1,7 +1,7 @@
 /** Runs the command `doctor`. */
 import { readArguments, USAGE, type Input } from './arguments.js'
 import type { Check } from './check.js'
-import { diagnose, type Examination } from './doctor.js'
+import { runChecks, type DoctorOptions } from './doctor.js'
 import { isHealthy, jsonOf, linesOf, summaryOf } from './report.js'
 import type { Env } from './trouble.js'
 
@@ -27,7 +27,7 @@ const ofProcess: Terminal = {
 export async function main (args: readonly string[], terminal: Terminal = ofProcess): Promise<number> {
   try {
     const command = await readArguments(args, () => openInput(terminal))
-    if (command !== 'help') return await report(command.examination, command.isJson, terminal)
+    if (command !== 'help') return await report(command.options, command.isJson, terminal)
     terminal.write(USAGE)
     return 0
   } catch (error) {
@@ -42,9 +42,9 @@ function openInput ({ stdin, writeError }: Terminal): Input {
   return input
 }
 
-async function report (examination: Examination, isJson: boolean, { env, write }: Terminal): Promise<number> {
+async function report (options: DoctorOptions, isJson: boolean, { env, write }: Terminal): Promise<number> {
   const checks: Check[] = []
-  for await (const check of diagnose(examination, env)) {
+  for await (const check of runChecks(options, env)) {
     checks.push(check)
     if (!isJson) write(linesOf(check))
   }

@@ -5,7 +5,7 @@ import { TOKEN_READERS } from '../token-options.js'
 import type { CfAccessVerifierOptions } from '../verifier.js'
 import { failed, passed, rejected, type Check } from './check.js'
 import type { Env } from './trouble.js'
-import { plural, showSetting, sketch, TAG } from './wording.js'
+import { describeForm, plural, showSetting, TAG } from './wording.js'
 
 /** What the command line says. An absent setting is read from the environment. */
 export interface GivenSettings {
@@ -97,7 +97,7 @@ const WHERE = 'Copy the Application Audience (AUD) Tag, 64 hexadecimal character
 /** @param isReal whether the tags are Cloudflare's own, and not those of an emulator */
 function readTag (value: string, isReal: boolean): Finding<string> {
   if (orNull(() => TOKEN_READERS.audience(value, 'audience')) === null) {
-    const text = `The AUD tag is ${sketch(value)} with quotes, blanks or characters that are not ASCII.`
+    const text = `The AUD tag is ${describeForm(value)} with quotes, blanks or characters that are not ASCII.`
     return { value: null, check: failed('audience', text, `Give the tag alone. ${WHERE}`) }
   }
   return { value, check: isReal ? checkTag(value) : passed('audience', `The AUD tag is ${showSetting(value)}.`) }

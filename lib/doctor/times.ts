@@ -2,7 +2,7 @@
 import { expiryOf, isTime } from '../token/check-claims.js'
 import { passed, rejected, type Check } from './check.js'
 import type { Json } from './form.js'
-import { sketch, span } from './wording.js'
+import { describeForm, span } from './wording.js'
 
 /** What times are compared with. */
 export interface Clock {
@@ -61,7 +61,7 @@ function startTodo (ahead: number | null, tolerance: number): string | undefined
 }
 
 function malformed (name: string, value: unknown): Check {
-  const text = typeof value === 'number' ? `${value}, not whole seconds since 1970` : sketch(value)
+  const text = typeof value === 'number' ? `${value}, not whole seconds since 1970` : describeForm(value)
   return rejected(name, `Its ${name} is not a time: it is ${text}.`, 'time', FOREIGN)
 }
 

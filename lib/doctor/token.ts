@@ -15,12 +15,12 @@ export function checkToken (text: string, settings: DoctorSettings, teams: reado
   return [
     ...form.checks,
     ...checkSignature(form, teams, payload?.['iss']),
-    ...(payload === null ? [] : withoutSequels([...checkClaims(payload, settings), ...checkTimes(payload, clock, now)]))
+    ...(payload === null ? [] : pointToType([...checkClaims(payload, settings), ...checkTimes(payload, clock, now)]))
   ]
 }
 
 /** A token of another type has other claims: there is one thing to do, not one for each claim. */
-function withoutSequels (checks: Check[]): Check[] {
+function pointToType (checks: Check[]): Check[] {
   if (checks.every(({ name, ok }) => name !== 'type' || ok)) return checks
   return checks.map(check => check.ok || check.name === 'type' ? check : { ...check, todo: TYPE_FIRST })
 }

@@ -9,11 +9,11 @@ export const HEX = /^[\da-f]{1,128}$/i
 
 /** @param form of the texts that are shown as they are */
 export function show (value: unknown, form: RegExp): string {
-  return typeof value === 'string' && form.test(value) ? value : sketch(value)
+  return typeof value === 'string' && form.test(value) ? value : describeForm(value)
 }
 
 /** A value by its kind and length alone. */
-export function sketch (value: unknown): string {
+export function describeForm (value: unknown): string {
   if (value === undefined) return 'missing'
   if (typeof value === 'string') return `a text of ${value.length} characters`
   return Array.isArray(value) ? 'a list' : value === null ? 'null' : `of type ${typeof value}`
@@ -21,7 +21,7 @@ export function sketch (value: unknown): string {
 
 /** The URL of a team domain, or of an emulator on loopback. */
 export function showTeam (value: unknown): string {
-  return typeof value === 'string' && /^https?:\/\//i.test(value) && readTeam(value) !== null ? value : sketch(value)
+  return typeof value === 'string' && /^https?:\/\//i.test(value) && readTeam(value) !== null ? value : describeForm(value)
 }
 
 // Too short for a token, without the characters of an e-mail address, and not the secret of a service token.

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import type { Check } from '../../lib/doctor/check.js'
 import { troubleOf } from '../../lib/doctor/trouble.js'
 import { holdTimers } from '../fixtures/clock.js'
-import { checksOf, consult, makeCertificate } from '../fixtures/doctor.js'
+import { checksOf, runDoctor, makeCertificate } from '../fixtures/doctor.js'
 import { serve } from '../fixtures/edge.js'
 import { AUD, startTeam } from '../fixtures/index.js'
 import { answering, until } from '../fixtures/key-endpoint.js'
@@ -138,7 +138,7 @@ t.test('it compares the clocks', async t => {
 t.test('each team has its line, and the first that tells the time counts', async t => {
   const team = await startTeam(t)
   const silent = await datedTeam(t, null)
-  const { out, code } = await consult(['--team', silent, '--team', team.domain, '--aud', AUD])
+  const { out, code } = await runDoctor(['--team', silent, '--team', team.domain, '--aud', AUD])
   t.equal(code, 0)
   t.equal(out.match(/usable keys/g)!.length, 2)
   t.match(out, /✓ The clock of this machine/)

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { AccessTeam } from '../../lib/testing/index.js'
-import { consult } from '../fixtures/doctor.js'
+import { runDoctor } from '../fixtures/doctor.js'
 import { AUD, startTeam } from '../fixtures/index.js'
 
 /** The command, in a process of its own. */
@@ -45,19 +45,19 @@ t.test('the command explains itself, and names its commands', async t => {
   t.match(await outcomeOf(start(t, ['doctors'])), { code: 1, out: '', error: /'doctors'; it takes "dev" or "doctor"/ })
   t.match(await outcomeOf(start(t, ['doctor', '--nothing'])), { code: 1, out: '', error: /"--nothing" is not known/ })
   for (const flag of ['--help', '-h']) {
-    t.match(await consult(['doctor', flag].slice(1)), { code: 0, error: '', out: /^Usage: fastify-cf-access doctor \[options\]/ })
+    t.match(await runDoctor(['doctor', flag].slice(1)), { code: 0, error: '', out: /^Usage: fastify-cf-access doctor \[options\]/ })
   }
 })
 
 t.test('each check is a line, and below one that failed is what to do', async t => {
   const team = await startTeam(t)
   const args = ['--team', team.domain, '--aud', AUD]
-  const { code, out } = await consult([...args, '--token', '-'], { token: 'a.b' })
+  const { code, out } = await runDoctor([...args, '--token', '-'], { token: 'a.b' })
   t.equal(code, 1)
   t.match(out, /\n✗ The text has 2 parts instead of 3: .*\n {2}→ Look for a proxy .*\n/)
   t.match(out, /\n✗ The plugin would reject this token with 401, for the reason "malformed"\. The text is not a JWT\.\n {2}→ .*\n\nFailed: form, verdict\.\nSee docs\/troubleshooting\.md\.\n$/)
-  t.match(await consult(args), { code: 0, out: /^(?:✓ .*\n){4}\nAll checks passed\.\n/ }, 'without a token')
-  const json = await consult([...args, '--json'])
+  t.match(await runDoctor(args), { code: 0, out: /^(?:✓ .*\n){4}\nAll checks passed\.\n/ }, 'without a token')
+  const json = await runDoctor([...args, '--json'])
   t.strictSame(Object.keys(JSON.parse(json.out)), ['ok', 'checks'])
   t.equal(JSON.parse(json.out).ok, true)
 })
@@ -65,7 +65,7 @@ t.test('each check is a line, and below one that failed is what to do', async t 
 t.test('with settings that the plugin does not start with it still says what a token is', async t => {
   const team = await startTeam(t)
   const token = tokenOf(team)
-  const { out } = await consult(['--team', 'acme.example.com', '--token', '-'], { token })
+  const { out } = await runDoctor(['--team', 'acme.example.com', '--token', '-'], { token })
   for (const line of [/✗ The team is not a team name/, /✗ There is no AUD tag/, /✗ .*; the settings have none\.\n/, /✓ The type is app/,
     /✓ .* name a user/, /✗ The plugin does not start with these settings\.\n {2}→ Correct the team and the AUD tag first\./]) {
     t.match(out, line)
@@ -91,14 +91,14 @@ t.test('it says what a flag takes, and quotes no secret', async t => {
     [['--token', '-'], /Standard input has no token/]
   ]
   for (const [args, error] of wrong) {
-    const diagnosis = await consult(args)
-    t.match(diagnosis, { code: 1, out: '', error }, args.join(' '))
-    t.notMatch(diagnosis.error, token)
+    const outcome = await runDoctor(args)
+    t.match(outcome, { code: 1, out: '', error }, args.join(' '))
+    t.notMatch(outcome.error, token)
   }
 })
 
 t.test('at a terminal it asks for the token', async t => {
   const team = await startTeam(t)
   const args = ['--team', team.domain, '--aud', AUD, '--token', '-']
-  t.match(await consult(args, { token: ` ${tokenOf(team)}\n`, isTTY: true }), { code: 0, error: /^Paste the token.*\n$/ })
+  t.match(await runDoctor(args, { token: ` ${tokenOf(team)}\n`, isTTY: true }), { code: 0, error: /^Paste the token.*\n$/ })
 })

@@ -1,17 +1,18 @@
 import type { FastifyInstance } from 'fastify'
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { cfAccess } from '../../lib/index.js'
 import type { Check } from '../../lib/doctor/check.js'
 import { verdictOn } from '../../lib/doctor/verdict.js'
 import type { AccessTeam } from '../../lib/testing/index.js'
 import { stopClock } from '../fixtures/clock.js'
-import { checksOf, consult } from '../fixtures/doctor.js'
+import { checksOf, runDoctor } from '../fixtures/doctor.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from '../fixtures/index.js'
 
 const EMAIL = 'alice@acme.com'
 
 /** Two teams, one of which an app trusts, and the app's own answer to a token. */
-class Patient {
+class GuardedApp {
   readonly team: AccessTeam
   readonly other: AccessTeam
   readonly app: FastifyInstance
@@ -24,14 +25,14 @@ class Patient {
     this.#lines = lines
   }
 
-  static async start (t: Test): Promise<Patient> {
+  static async start (t: Test): Promise<GuardedApp> {
     const [team, other] = await Promise.all([startTeam(t), startTeam(t)])
     const lines: string[] = []
     const stream = { write: (line: string) => { lines.push(line) } }
     const app = createApp(t, { logger: { level: 'info', stream } })
     await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
     app.get('/', async request => request.cfAccess!.kind)
-    return new Patient(team, other, app, lines)
+    return new GuardedApp(team, other, app, lines)
   }
 
   get args (): string[] {
@@ -57,9 +58,9 @@ class Patient {
 }
 
 /** Every kind of token that the testing kit makes, by what it tries. */
-function tokensOf (patient: Patient): Record<string, string> {
-  const { team, other } = patient
-  const user = patient.user.bind(patient)
+function tokensOf (guarded: GuardedApp): Record<string, string> {
+  const { team, other } = guarded
+  const user = guarded.user.bind(guarded)
   const good = user()
   const [header, payload, signature] = good.split('.') as [string, string, string]
   const options = { email: EMAIL, audience: AUD }
@@ -152,10 +153,10 @@ function tokensOf (patient: Patient): Record<string, string> {
 }
 
 t.test('its verdict is the plugin\'s own, its checks agree with it, and it shows no secret', async t => {
-  const patient = await Patient.start(t)
-  for (const [name, token] of Object.entries(tokensOf(patient))) {
-    const outcome = await patient.outcome(token)
-    const { verdict, ...checks } = await patient.checks(token)
+  const guarded = await GuardedApp.start(t)
+  for (const [name, token] of Object.entries(tokensOf(guarded))) {
+    const outcome = await guarded.outcome(token)
+    const { verdict, ...checks } = await guarded.checks(token)
     const faults = Object.values(checks).filter(({ ok }) => !ok)
     if (['user', 'service', 'certificate'].includes(outcome)) {
       t.match(verdict, { ok: true, text: new RegExp(outcome) }, `${name}: admitted`)
@@ -164,7 +165,7 @@ t.test('its verdict is the plugin\'s own, its checks agree with it, and it shows
       t.match(verdict, { ok: false, reason: outcome, todo: /./ }, `${name}: ${outcome}`)
       t.ok(faults.some(({ reason }) => reason === outcome), `${name}: a check says why`)
     }
-    const { out } = await consult([...patient.args, '--token', '-'], { token })
+    const { out } = await runDoctor([...guarded.args, '--token', '-'], { token })
     const parts = token.split('.').filter(part => part.length > 20)
     for (const part of [...parts, parts.at(-1)?.slice(0, 20) ?? token]) {
       t.notMatch(out.replace('Bearer', ''), part.slice(0, 30), `${name}: no part of the token`)
@@ -236,16 +237,16 @@ const CASES: ReadonlyArray<readonly [token: string, check: string, text: RegExp,
 ]
 
 t.test('it says what is wrong with each part, and what to do', async t => {
-  const patient = await Patient.start(t)
-  const tokens = tokensOf(patient)
+  const guarded = await GuardedApp.start(t)
+  const tokens = tokensOf(guarded)
   for (const [name, check, text, todo = /./] of CASES) {
-    t.match((await patient.checks(tokens[name]!))[check], { ok: false, text, todo }, `${name}: ${check}`)
+    t.match((await guarded.checks(tokens[name]!))[check], { ok: false, text, todo }, `${name}: ${check}`)
   }
 })
 
 t.test('it says what is right', async t => {
-  const patient = await Patient.start(t)
-  const tokens = tokensOf(patient)
+  const guarded = await GuardedApp.start(t)
+  const tokens = tokensOf(guarded)
   const right: ReadonlyArray<readonly [token: string, check: string, text: RegExp]> = [
     ['a user', 'identity', /a user/],
     ['a user', 'exp', /expires in 59 minutes|expires in 60 minutes/],
@@ -259,31 +260,31 @@ t.test('it says what is right', async t => {
     ['Bearer before it', 'signature', /matches/]
   ]
   for (const [name, check, text] of right) {
-    t.match((await patient.checks(tokens[name]!))[check], { ok: true, text }, `${name}: ${check}`)
+    t.match((await guarded.checks(tokens[name]!))[check], { ok: true, text }, `${name}: ${check}`)
   }
-  t.notOk('nbf' in await patient.checks(tokens['a service']!), 'what need not be there is not named')
+  t.notOk('nbf' in await guarded.checks(tokens['a service']!), 'what need not be there is not named')
 })
 
 t.test('the clock tolerance is the one of the command line', async t => {
-  const patient = await Patient.start(t)
-  const token = patient.team.userToken({ email: EMAIL, audience: AUD, expiresIn: '-1m' })
-  const args = [...patient.args, '--token', '-', '--clock-tolerance']
+  const guarded = await GuardedApp.start(t)
+  const token = guarded.team.userToken({ email: EMAIL, audience: AUD, expiresIn: '-1m' })
+  const args = [...guarded.args, '--token', '-', '--clock-tolerance']
   t.match(await checksOf([...args, '0s'], { token }), { exp: { ok: false }, verdict: { ok: false, reason: 'expired' } })
   t.match(await checksOf([...args, '5m'], { token }), { exp: { ok: true }, verdict: { ok: true } })
 })
 
 t.test('times are told by the clock that is wrong', async t => {
-  const patient = await Patient.start(t)
+  const guarded = await GuardedApp.start(t)
   const clock = stopClock(t)
-  const token = patient.user()
+  const token = guarded.user()
   clock.move(-270_000)
-  t.match(await patient.checks(token), {
+  t.match(await guarded.checks(token), {
     clock: { ok: false, reason: 'time', text: /2[67]\d seconds behind/ },
     iat: { ok: false, text: /270 s in the future/, todo: /The clock of this machine is 4 minutes behind/ },
     verdict: { reason: 'time', todo: /behind: synchronize/ }
   })
   clock.move(270_000 + 2 * 3_600_000 + 600_000)
-  t.match(await patient.checks(token), {
+  t.match(await guarded.checks(token), {
     clock: { ok: false, reason: 'expired', text: /ahead of/ },
     exp: { ok: false, text: /expired 70 minutes ago/, todo: /The clock of this machine is 2 hours ahead/ },
     verdict: { reason: 'expired', todo: /ahead: synchronize/ }
@@ -291,9 +292,9 @@ t.test('times are told by the clock that is wrong', async t => {
 })
 
 t.test('without keys it says what the text alone tells', async t => {
-  const patient = await Patient.start(t)
-  patient.team.outage('down')
-  const checks = await patient.checks(patient.user())
+  const guarded = await GuardedApp.start(t)
+  guarded.team.outage('down')
+  const checks = await guarded.checks(guarded.user())
   t.match(checks, {
     keys: { ok: false },
     kid: { ok: false, text: /cannot be looked up/, todo: /keys/ },
@@ -302,20 +303,20 @@ t.test('without keys it says what the text alone tells', async t => {
     verdict: { ok: false, text: /503/, todo: /keys/ }
   })
   t.notOk('clock' in checks, 'no clock to compare with')
-  const soon = patient.team.userToken({ email: EMAIL, audience: AUD, issuedIn: '5m' })
-  t.match((await patient.checks(soon))['iat'], { todo: /is behind/ }, 'whose clock is wrong is not known')
-  const late = patient.team.userToken({ email: EMAIL, audience: AUD, expiresIn: '-5m' })
-  t.match((await patient.checks(late))['exp'], { todo: /If new tokens are rejected too/ })
+  const soon = guarded.team.userToken({ email: EMAIL, audience: AUD, issuedIn: '5m' })
+  t.match((await guarded.checks(soon))['iat'], { todo: /is behind/ }, 'whose clock is wrong is not known')
+  const late = guarded.team.userToken({ email: EMAIL, audience: AUD, expiresIn: '-5m' })
+  t.match((await guarded.checks(late))['exp'], { todo: /If new tokens are rejected too/ })
 })
 
 t.test('of several teams the token\'s own counts', async t => {
-  const patient = await Patient.start(t)
-  const args = ['--team', `${patient.team.domain},${patient.other.domain}`, '--aud', AUD, '--token', '-']
-  for (const team of [patient.team, patient.other]) {
-    const { code } = await consult(args, { token: team.userToken({ email: EMAIL, audience: AUD }) })
+  const guarded = await GuardedApp.start(t)
+  const args = ['--team', `${guarded.team.domain},${guarded.other.domain}`, '--aud', AUD, '--token', '-']
+  for (const team of [guarded.team, guarded.other]) {
+    const { code } = await runDoctor(args, { token: team.userToken({ email: EMAIL, audience: AUD }) })
     t.equal(code, 0, team.domain)
   }
-  const token = patient.other.sign({ iss: patient.team.domain })
+  const token = guarded.other.sign({ iss: guarded.team.domain })
   t.match((await checksOf(args, { token }))['kid'], { ok: false, reason: 'kid' })
 })
 
@@ -323,4 +324,42 @@ t.test('the plugin\'s own cure is given where no check knows more', async t => {
   const options = { teamDomain: 'acme', audience: AUD, fetch }
   const settings = { checks: [], teams: [], tags: [], clockTolerance: 30, options }
   t.match(await verdictOn('zzyzx', settings, []), { ok: false, reason: 'malformed', todo: /a proxy/ })
+})
+
+t.test('for any claims and headers, its verdict is the plugin\'s own and its checks agree', async t => {
+  const guarded = await GuardedApp.start(t)
+  const soon = Math.floor(Date.now() / 1000)
+  const time = fc.oneof(fc.constantFrom(soon, soon - 10, soon - 100, soon + 10, soon + 100, 0, -1, 1.5, 1e300, null),
+    fc.constant(String(soon)))
+  const claims = fc.record({
+    aud: fc.constantFrom(AUD, [AUD], OTHER_AUD, [OTHER_AUD, AUD], [], [AUD, 1], 7, null),
+    iss: fc.constantFrom(guarded.team.domain, guarded.other.domain, '', null),
+    type: fc.constantFrom('app', 'app', 'meta', 'match', 'org', 'APP', null),
+    sub: fc.constantFrom('5c9af144', '', null, 7),
+    email: fc.constantFrom(EMAIL, '', 'x', null),
+    common_name: fc.constantFrom('x.access', 'machine', '', null),
+    country: fc.constantFrom('DE', '', null),
+    exp: time,
+    iat: time,
+    nbf: time
+  }, { requiredKeys: [] })
+  const header = fc.record({
+    alg: fc.constantFrom('RS256', 'RS512', 'none', null),
+    kid: fc.constantFrom(guarded.team.certs.keys[1]!['kid'], 'x', '', null),
+    typ: fc.constantFrom('JWT', 'jwt', 'at+jwt', null),
+    zip: fc.constant('DEF')
+  }, { requiredKeys: [] })
+  // Mostly as they should be, so that each later check gets its turn.
+  const seldom = <Value extends object> (values: fc.Arbitrary<Value>): fc.Arbitrary<Partial<Value>> =>
+    fc.tuple(values, fc.array(fc.nat(9), { maxLength: 2 })).map(([all, kept]) =>
+      Object.fromEntries(Object.entries(all).filter((_, i) => kept.includes(i))) as Partial<Value>)
+  await fc.assert(fc.asyncProperty(seldom(claims), seldom(header), async (own, ownHeader) => {
+    const token = guarded.user(own, ownHeader)
+    const outcome = await guarded.outcome(token)
+    const { verdict, ...checks } = await guarded.checks(token)
+    const faults = Object.values(checks).filter(({ ok }) => !ok)
+    return verdict!.ok
+      ? outcome === 'user' && faults.length === 0
+      : verdict!.reason === outcome && faults.some(({ reason }) => reason === outcome)
+  }), { numRuns: 150 })
 })
