@@ -6,7 +6,7 @@ import { matchesAudience } from '../token/audience.js'
 import { passed, rejected, type Check } from './check.js'
 import type { Json } from './form.js'
 import type { DoctorSettings } from './settings.js'
-import { listed, showSetting, showTags, showTeam, describeForm } from './wording.js'
+import { describeForm, listed, showSetting, showTags, showTeam } from './wording.js'
 
 export function checkClaims (claims: Json, settings: DoctorSettings): Check[] {
   return [
@@ -51,7 +51,7 @@ function checkType (type: unknown): Check {
 const KINDS = {
   user: 'The claims sub and email name a user.',
   service: 'The claims name a service token: sub is empty, and common_name is a client ID.',
-  certificate: 'The claims name a client certificate: sub is empty, and common_name is no client ID.'
+  certificate: 'The claims name a client certificate: sub is empty, and common_name is not a client ID.'
 }
 
 // The identity is not kept, so it is never asked for its details.

@@ -70,7 +70,7 @@ function countFault (token: string): string[] | null {
 function readPart (name: string, part: string): { value: Json | null, fault: string | null } {
   if (part === '') return { value: null, fault: `has an empty ${name}` }
   const canonical = Buffer.from(part, 'base64url').toString('base64url')
-  const spelling = canonical === part ? null : `has a ${name} that is not base64url as it must be spelled`
+  const spelling = canonical === part ? null : `has a ${name} that is not canonical base64url`
   try {
     return { value: readJsonObject(canonical), fault: spelling }
   } catch {
@@ -82,5 +82,5 @@ function signatureFault (part: string): string | null {
   if (part === '') return 'has no signature'
   return Buffer.from(part, 'base64url').toString('base64url') === part
     ? null
-    : 'has a signature that is not base64url as it must be spelled'
+    : 'has a signature that is not canonical base64url'
 }

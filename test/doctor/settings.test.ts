@@ -90,7 +90,7 @@ t.test('an emulator can have any AUD tag', async t => {
   }
 })
 
-t.test('a clock tolerance that is none is an error', async t => {
+t.test('an invalid clock tolerance is an error', async t => {
   t.throws(() => readSettings({ clockTolerance: '30' }, {}),
     { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /--clock-tolerance.*"30s"/ })
 })

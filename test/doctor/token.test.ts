@@ -230,8 +230,8 @@ const CASES: ReadonlyArray<readonly [token: string, check: string, text: RegExp,
   ['no signature', 'form', /no signature/],
   ['a header that is a list', 'form', /a header that is not a JSON object/],
   ['a payload that is not JSON', 'form', /a payload that is not a JSON object/],
-  ['a payload with padding', 'form', /a payload that is not base64url/],
-  ['a signature in base64', 'form', /a signature that is not base64url/],
+  ['a payload with padding', 'form', /a payload that is not canonical base64url/],
+  ['a signature in base64', 'form', /a signature that is not canonical base64url/],
   ['too long', 'form', /more than 16384/],
   ['too long, and of another application', 'aud', /b{64}/]
 ]
