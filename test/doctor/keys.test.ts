@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Check } from '../../lib/doctor/check.js'
 import { troubleOf } from '../../lib/doctor/trouble.js'
-import { holdTimers } from '../fixtures/clock.js'
+import { holdTimers, stopClock } from '../fixtures/clock.js'
 import { checksOf, runDoctor, makeCertificate } from '../fixtures/doctor.js'
 import { serve } from '../fixtures/edge.js'
 import { AUD, startTeam } from '../fixtures/index.js'
@@ -124,6 +124,7 @@ async function datedTeam (t: Test, date: string | null): Promise<string> {
 }
 
 t.test('it compares the clocks', async t => {
+  stopClock(t)
   const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * 1000).toUTCString()
   t.match((await checks(await datedTeam(t, inSeconds(270))))['clock'],
     { ok: false, reason: 'time', text: /2[67]\d seconds behind .*30 seconds are tolerated/, todo: /NTP/ })

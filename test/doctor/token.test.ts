@@ -246,17 +246,18 @@ t.test('it says what is wrong with each part, and what to do', async t => {
 
 t.test('it says what is right', async t => {
   const guarded = await GuardedApp.start(t)
+  stopClock(t)
   const tokens = tokensOf(guarded)
   const right: ReadonlyArray<readonly [token: string, check: string, text: RegExp]> = [
     ['a user', 'identity', /a user/],
-    ['a user', 'exp', /expires in 59 minutes|expires in 60 minutes/],
+    ['a user', 'exp', /expires in 60 minutes/],
     ['a user', 'lifetime', /valid for 60 minutes/],
-    ['a user', 'nbf', /became valid \d seconds? ago/],
+    ['a user', 'nbf', /became valid 0 seconds ago/],
     ['a user', 'kid', /[\da-f]{64}/],
     ['a service', 'identity', /a service token/],
     ['a certificate', 'identity', /a client certificate/],
-    ['exp within the tolerance', 'exp', /expired 1\d seconds ago, within the clock tolerance/],
-    ['iat within the tolerance', 'iat', /1\d seconds in the future, within the clock tolerance/],
+    ['exp within the tolerance', 'exp', /expired 10 seconds ago, within the clock tolerance/],
+    ['iat within the tolerance', 'iat', /15 seconds in the future, within the clock tolerance/],
     ['Bearer before it', 'signature', /matches/]
   ]
   for (const [name, check, text] of right) {
