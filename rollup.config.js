@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import ts from 'typescript'
 
 const COMPILED = 'build/lib'
-const ENTRIES = ['index', 'verifier', 'testing/index', 'dev/index', 'dev/cli']
+const ENTRIES = ['index', 'verifier', 'testing/index', 'dev/index', 'cli']
 const BROWSER = 'browser/index'
 
 // Declarations are not bundled: users can merge only an interface that is exported with a star.
@@ -52,7 +52,7 @@ const forNode = {
     chunkFileNames: 'shared/[name].js',
     hoistTransitiveImports: false,
     // What needs no Fastify in one file, and the rest of the plugin in another one.
-    manualChunks: (id, modules) => /\/(?:dev|testing)\//.test(id) ? undefined : isOfVerifier(id, modules) ? 'verifier' : 'plugin'
+    manualChunks: (id, modules) => /\/lib\/(?:cli\.js|(?:dev|doctor|testing)\/)/.test(id) ? undefined : isOfVerifier(id, modules) ? 'verifier' : 'plugin'
   }
 }
 

@@ -15,10 +15,16 @@ export interface CfAccessEnv {
  * @throws {OptionsInvalidError} for a variable that is missing or empty
  */
 export function fromEnv (env: Readonly<Record<string, string | undefined>> = process.env): CfAccessEnv {
-  return { teamDomain: read(env, 'CF_ACCESS_TEAM_DOMAIN'), audience: read(env, 'CF_ACCESS_AUD') }
+  return { teamDomain: readVariable(env, 'CF_ACCESS_TEAM_DOMAIN'), audience: readVariable(env, 'CF_ACCESS_AUD') }
 }
 
-function read (env: Readonly<Record<string, string | undefined>>, name: string): string | readonly string[] {
+/**
+ * The values of one variable; commas separate several.
+ * @throws {OptionsInvalidError} when it is missing or empty
+ */
+export function readVariable (
+  env: Readonly<Record<string, string | undefined>>, name: string
+): string | readonly string[] {
   const [first = '', ...others] = (env[name] ?? '').split(',').map(value => value.trim())
   if (first === '') throw new OptionsInvalidError(`The environment variable ${name} is missing or empty.`)
   return others.length === 0 ? first : [first, ...others]

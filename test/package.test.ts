@@ -223,6 +223,8 @@ t.test('its command runs', async t => {
     env: { PATH: process.env['PATH'] }
   })
   t.equal(stdout, `${manifest.version}\n`)
+  const doctor = await run(process.execPath, [command, 'doctor', '--help'], { cwd: project, env: {} })
+  t.match(doctor.stdout, /^Usage: fastify-cf-access doctor/)
 })
 
 t.test('it is packed as registries and type checkers want it', async t => {
@@ -236,7 +238,7 @@ t.test('it holds what users need, and nothing else', async t => {
   const known = /^(?:dist\/(?:\w+\/)?[\w-]+\.(?:d\.ts|js)|docs\/[\w-]+\.md|(?:package\.json|README\.md|LICENSE|SECURITY\.md|CHANGELOG\.md))$/
   const strays = files.filter(file => !known.test(file))
   t.strictSame(strays, [])
-  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/dev/cli.js', 'dist/browser.js',
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/cli.js', 'dist/browser.js',
     'docs/troubleshooting.md', 'README.md', 'LICENSE', 'SECURITY.md']) {
     t.ok(files.includes(file), file)
   }

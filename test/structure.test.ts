@@ -7,7 +7,8 @@ import { root } from './fixtures/root.js'
 const LAYERS = [
   ['index'],
   ['browser'],
-  ['dev'],
+  ['cli'],
+  ['dev', 'doctor'],
   ['testing'],
   ['plugin', 'swagger', 'verifier', 'from-env', 'user-of', 'redact-paths'],
   ['sign-out'],
@@ -28,6 +29,9 @@ const LAYERS = [
   ['errors'],
   ['reasons']
 ]
+
+/** Layers at one level that must not import each other. */
+const APART: ReadonlyArray<readonly [string, string]> = [['dev/', 'doctor/'], ['doctor/', 'dev/']]
 
 const IMPORT = /^(?:import|export) [^']*?from '(\.[^']+)'|^import '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm
 
@@ -77,6 +81,9 @@ t.test('imports run downwards, and never in a circle', async t => {
     .filter(name => !imports.has(name) || layerOf(name) < layerOf(file)).map(name => `${file} imports ${name}`))
   t.strictSame(upward, [], 'no import goes up, or nowhere')
   t.strictSame(findCircle(imports), [], 'no circle')
+  const across = [...imports].flatMap(([file, names]) => names.filter(name =>
+    APART.some(([from, to]) => file.startsWith(from) && name.startsWith(to))).map(name => `${file} imports ${name}`))
+  t.strictSame(across, [], 'neither command imports the other')
 })
 
 t.test('a circle is found', async t => {

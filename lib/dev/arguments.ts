@@ -1,10 +1,11 @@
 /** Reads the command line and the configuration file as options. */
 import { readFile } from 'node:fs/promises'
-import { parseArgs, type ParseArgsConfig } from 'node:util'
+import type { ParseArgsConfig } from 'node:util'
 import { OptionsInvalidError } from '../errors.js'
 import { faults } from '../testing/faults.js'
+import { parseFlags, type ParsedFlags } from '../util/flags.js'
 import { isObject } from '../util/is-object.js'
-import { describe, rejectUnknownNames } from '../util/option-errors.js'
+import { describe } from '../util/option-errors.js'
 import type { AccessEdgeOptions } from './options.js'
 
 const KINDS = Object.keys(faults).join(', ').replace(/(.{1,60})(?: |$)/g, `${' '.repeat(31)}$1\n`).trimEnd()
@@ -55,8 +56,6 @@ const FLAGS = {
   version: { type: 'boolean', short: 'v' }
 } satisfies ParseArgsConfig['options']
 
-const FLAG_NAMES = [...Object.keys(FLAGS).map(name => `--${name}`), '-h', '-v']
-
 type Flags = ReturnType<typeof parse>['values']
 
 /** A parsed command line. */
@@ -72,22 +71,14 @@ export async function readArguments (args: readonly string[]): Promise<Command> 
   if (values.help === true || (command === undefined && args.length === 0)) return 'help'
   if (command !== 'dev' || extra !== undefined) {
     throw new OptionsInvalidError(
-      `The command is ${describe(command === 'dev' ? extra : command)}; it takes "dev". See --help.`)
+      `The command is ${describe(command === 'dev' ? extra : command)}; it takes "dev" or "doctor". See --help.`)
   }
   const file = values.config === undefined ? {} : await readConfig(values.config)
   return { dev: { ...file, ...optionsOf(values) } as AccessEdgeOptions }
 }
 
-function parse (args: readonly string[]) {
-  const config = { args: args.flatMap(nameOutage), options: FLAGS, allowPositionals: true } as const
-  const { tokens } = parseArgs({ ...config, strict: false, tokens: true })
-  const names = tokens.filter(token => token.kind === 'option').map(({ rawName }) => rawName)
-  rejectUnknownNames(names, FLAG_NAMES, '')
-  try {
-    return parseArgs(config)
-  } catch (error) {
-    throw new OptionsInvalidError(`${(error as Error).message}. See --help.`)
-  }
+function parse (args: readonly string[]): ParsedFlags<typeof FLAGS> {
+  return parseFlags(args.flatMap(nameOutage), FLAGS)
 }
 
 /** To the parser a flag either has a value or has none; the value of this one is optional. */

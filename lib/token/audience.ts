@@ -68,13 +68,14 @@ export function acceptedOn (audience: Audience, hostname: string | undefined): A
   return audience.acceptedFor({ host: hostname ?? '', headers: {} })
 }
 
-/**
- * Checks that the token's `aud` has a tag of each list.
- * @throws {TokenInvalidError}
- */
-export function checkAudience (aud: unknown, accepted: AcceptedTags): void {
+/** Whether the token's `aud` has a tag of each list. */
+export function matchesAudience (aud: unknown, accepted: AcceptedTags): boolean {
   const tags: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
-  const matches = tags.every(tag => typeof tag === 'string') &&
-    accepted.every(list => tags.some(tag => list.includes(tag)))
-  if (!matches) throw new TokenInvalidError('audience', { expected: accepted.flat(), received: loggable(aud) })
+  return tags.every(tag => typeof tag === 'string') && accepted.every(list => tags.some(tag => list.includes(tag)))
+}
+
+/** @throws {TokenInvalidError} when it does not match */
+export function checkAudience (aud: unknown, accepted: AcceptedTags): void {
+  if (matchesAudience(aud, accepted)) return
+  throw new TokenInvalidError('audience', { expected: accepted.flat(), received: loggable(aud) })
 }

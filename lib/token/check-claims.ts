@@ -67,7 +67,8 @@ function hasTimes (claims: Claims): claims is Times {
   return isTime(exp) && isTime(iat) && exp >= iat && (nbf === undefined || isTime(nbf))
 }
 
-function isTime (value: unknown): value is number {
+/** Whether a claim is a time, in seconds since the Unix epoch. */
+export function isTime (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 

@@ -13,8 +13,8 @@ export interface UnverifiedJws {
   readonly signature: Buffer
 }
 
-// Node rejects header blocks over 16 KiB by default, so a request cannot contain a longer token.
-const MAX_LENGTH = 16_384
+/** Node rejects header blocks over 16 KiB by default, so a request cannot contain a longer token. */
+export const MAX_LENGTH = 16_384
 
 const TYP = /^(?:application\/)?jwt$/i
 
@@ -63,14 +63,15 @@ function readKid (header: Readonly<Record<string, unknown>> & { alg?: unknown, k
   return kid
 }
 
-/** Access sends `typ: "JWT"` or no `typ`. */
-function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
+/** Whether a header has no members that Access does not send. It sends `typ: "JWT"` or no `typ`. */
+export function isPlainHeader (header: Readonly<Record<string, unknown>>): boolean {
   const typ = header['typ']
   return (typ === undefined || (typeof typ === 'string' && TYP.test(typ))) &&
     !FOREIGN_HEADERS.some(name => Object.hasOwn(header, name))
 }
 
-function readJsonObject (part: string, name: string): Readonly<Record<string, unknown>> {
+/** @throws {TokenInvalidError} for a part that is not canonical base64url of a JSON object. */
+export function readJsonObject (part: string, name: string): Readonly<Record<string, unknown>> {
   const bytes = decodeCanonical(part, name)
   let value: unknown
   try {

@@ -33,10 +33,14 @@ const MAX_BYTES = 256 * 1024
 /** The answer is too large. */
 export class AnswerTooLargeError extends Error {}
 
+/** There was no whole answer in time. */
+export class AnswerTooLateError extends Error {}
+
 /**
  * Fetches `url` and reads the whole answer.
  * @throws {AnswerTooLargeError} when the answer is over 256 KiB.
- * @throws {Error} when there is no answer in time, or a redirect was followed.
+ * @throws {AnswerTooLateError} when there is no whole answer in time.
+ * @throws {Error} when there is no answer, or a redirect was followed.
  */
 export async function fetchBounded (
   url: string, headers: Record<string, string>, bounds: FetchBounds
@@ -46,7 +50,7 @@ export async function fetchBounded (
   const stop = new AbortController()
   const giveUp = (): void => stop.abort(signal.reason)
   signal.addEventListener('abort', giveUp)
-  const timer = setTimeout(() => stop.abort(new Error(`no whole answer within ${timeout} ms`)), timeout).unref()
+  const timer = setTimeout(() => stop.abort(new AnswerTooLateError(`no whole answer within ${timeout} ms`)), timeout).unref()
   try {
     // A custom fetch can ignore the signal, so the wait ends with it either way.
     return await Promise.race(

@@ -13,7 +13,7 @@ import { root } from '../fixtures/root.js'
 
 /** The command, in a process of its own. */
 function run (t: Test, args: readonly string[], nodeArgs: readonly string[] = []): ChildProcess {
-  const cli = fileURLToPath(new URL('../../lib/dev/cli.js', import.meta.url))
+  const cli = fileURLToPath(new URL('../../lib/cli.js', import.meta.url))
   const child = spawn(process.execPath, [...nodeArgs, cli, ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill())
@@ -159,7 +159,7 @@ t.test('a file says the same and more, and flags go first', async t => {
 t.test('what it cannot understand it says', async t => {
   const dir = t.testdir({ 'list.json': '[]', 'null.json': 'null', 'broken.json': '{' })
   const wrong: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
-    [['start'], /The command is 'start'; it takes "dev"\./],
+    [['start'], /The command is 'start'; it takes "dev" or "doctor"\./],
     [['dev', 'http://127.0.0.1:3000'], /The command is 'http:\/\/127\.0\.0\.1:3000'/],
     [['--to', 'x'], /The command is undefined/],
     [['dev', '--too', 'x'], /"--too" is not known; did you mean "--to"\?/],
