@@ -1,9 +1,10 @@
 /** Reports a request that was rejected: sets response headers, writes the log line and the channel message, once. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { credentialsIn } from './access/credentials.js'
+import { credentialsIn, type CfAccessCredential } from './access/credentials.js'
 import { channels } from './channels.js'
 import { hasPreflightHeaders } from './coverage/preflight.js'
 import { IdentityUnavailableError, KeysUnavailableError, type RejectionFacts } from './errors.js'
+import { hintFor } from './hints.js'
 import type { CfAccessReason } from './reasons.js'
 import type { Registration } from './registration.js'
 
@@ -70,22 +71,22 @@ function report (error: Rejection, request: FastifyRequest): void {
   const { method, log, routeOptions: { url: route = null } } = request
   const credentials = credentialsIn(request.headers)
   const rule = isOfClient(error) ? error.rule : undefined
-  const hint = hintFor(request)
+  const hint = isOfClient(error) ? hintOf(error, credentials, request) : undefined
   log.info({ code, reason, rule, method, route, credentials, hint }, 'rejected by Cloudflare Access guard')
   if (isOfClient(error)) {
     const { facts } = error
     log.debug(facts, 'what the Cloudflare Access guard compared')
-    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, credentials })
+    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, credentials, hint })
   }
   if (!channels.rejection.hasSubscribers) return
   const word = isOfClient(error) ? error.reason : null
   channels.rejection.publish({ code, reason: word, rule: rule ?? null, statusCode, method, route })
 }
 
-function hintFor ({ method, headers }: FastifyRequest): string | undefined {
-  return method === 'OPTIONS' && hasPreflightHeaders(headers)
-    ? 'A CORS preflight has no token: register @fastify/cors before fastify-cf-access.'
-    : undefined
+function hintOf (
+  { reason }: ClientRejection, credentials: readonly CfAccessCredential[], { method, headers }: FastifyRequest
+): string | undefined {
+  return hintFor({ reason, credentials, isPreflight: method === 'OPTIONS' && hasPreflightHeaders(headers) })
 }
 
 /**

@@ -10,6 +10,8 @@ export interface RejectionCause {
   readonly rule: string | undefined
   readonly facts: RejectionFacts
   readonly credentials: readonly CfAccessCredential[]
+  /** What to do, where more is known than the reason. */
+  readonly hint: string | undefined
 }
 
 /** Rejections in a row with one cause. */
@@ -19,9 +21,6 @@ const PAUSE = 3_600_000
 
 /** Reasons whose rejections have one cause only if they received the same. */
 const BY_RECEIVED: ReadonlySet<CfAccessReason> = new Set(['audience', 'issuer', 'type', 'host', 'algorithm'])
-
-const ONLY_SERVICE_TOKEN = 'The requests have the headers of a service token, but no token: Access exchanges one for ' +
-  'the other. Send them to the hostname that Access protects, and give the Access application a Service Auth policy.'
 
 /** The last rejections of one registration. */
 export class RejectionPatterns {
@@ -41,8 +40,9 @@ export class RejectionPatterns {
     this.#cause = cause
     if (this.#count < IN_A_ROW || elapsed(this.#warnedAt, Date.now()) < PAUSE) return
     this.#warnedAt = Date.now()
-    const { reason, rule, facts } = rejection
-    this.#warn({ reason, rule, ...facts }, `The last ${IN_A_ROW} rejections have one cause. ${cureOf(rejection)}`)
+    const { reason, rule, facts, hint } = rejection
+    const { meaning, cure } = REASONS[reason]
+    this.#warn({ reason, rule, ...facts }, `The last ${IN_A_ROW} rejections have one cause. ${hint ?? `${meaning} ${cure}`}`)
   }
 }
 
@@ -50,9 +50,4 @@ export class RejectionPatterns {
 function causeOf ({ reason, rule, facts, credentials }: RejectionCause): string {
   const also = BY_RECEIVED.has(reason) ? facts.received : reason === 'missing' ? credentials : rule
   return JSON.stringify([reason, also])
-}
-
-function cureOf ({ reason, credentials }: RejectionCause): string {
-  const { meaning, cure } = REASONS[reason]
-  return reason === 'missing' && credentials.includes('service-token') ? ONLY_SERVICE_TOKEN : `${meaning} ${cure}`
 }

@@ -33,7 +33,10 @@ export interface CfAccessKeysOptions {
    * keys are: the first request starts a refresh without waiting for it, and without a success it is trusted for
    * `maxStale` less `maxAge` from the start on. For one team only. Default: the keys are fetched first.
    */
-  initial?: { readonly keys: readonly object[] }
+  initial?: {
+    /** RSA public keys for signatures (RFC 7517, section 5). */
+    readonly keys: readonly object[]
+  }
 }
 
 /** How the answers of `details()` are kept. */

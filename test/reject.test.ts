@@ -169,19 +169,29 @@ t.test('the line at info has the route and the names of the credentials', async 
     lines.length = 0
     await app.inject({ method: 'POST', url: '/users/1', headers })
     t.match(lines[0], { level: 30, method: 'POST', route: '/users/:id', credentials }, JSON.stringify(headers))
-    t.notOk('hint' in lines[0]!)
   }
   await app.inject('/none')
   t.match(lines.at(-2), { level: 30, route: null })
 })
 
-t.test('a CORS preflight that is rejected says what to do', async t => {
-  const [app, lines] = await startLogged(t)
-  const headers = { origin: 'https://app.example.com', 'access-control-request-method': 'GET' }
-  await app.inject({ method: 'OPTIONS', url: '/', headers })
-  t.match(lines[0], { reason: 'missing', hint: /register @fastify\/cors before/ })
-  await app.inject({ url: '/', headers })
-  t.match(lines[2], { reason: 'missing', hint: undefined })
+t.test('a request without a token that has something else says what to do', async t => {
+  const [app, lines] = await startLogged(t, { cookie: false })
+  const preflight = { origin: 'https://app.example.com', 'access-control-request-method': 'GET' }
+  type Case = readonly [method: 'GET' | 'OPTIONS', headers: Record<string, string>, hint: RegExp | undefined]
+  const cases: readonly Case[] = [
+    ['OPTIONS', preflight, /register @fastify\/cors before/],
+    ['GET', preflight, undefined],
+    ['OPTIONS', {}, undefined],
+    ['GET', { cookie: `CF_Authorization=${alice}` }, /the option cookie is false/],
+    ['GET', { 'cf-access-client-id': 'x.access' }, /Service Auth policy/],
+    ['GET', { 'cf-access-token': alice }, /Cf-Access-Token is for Access/],
+    ['GET', { ...bearing('x'), 'cf-access-client-id': 'x.access' }, undefined]
+  ]
+  for (const [method, headers, hint] of cases) {
+    lines.length = 0
+    await app.inject({ method, url: '/', headers })
+    t.match(lines[0], { level: 30, hint }, JSON.stringify(headers))
+  }
 })
 
 t.test('the line at debug says what was compared', async t => {

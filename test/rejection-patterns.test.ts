@@ -32,7 +32,7 @@ const CASES: ReadonlyArray<readonly [
 ]> = [
   ['no token', {}, { reason: 'missing' }, REASONS.missing.cure],
   ['a service token that never saw the edge', { 'cf-access-client-id': 'x.access', 'cf-access-client-secret': 'x' },
-    { reason: 'missing' }, 'give the Access application a Service Auth policy.'],
+    { reason: 'missing' }, 'give its Access application a Service Auth policy.'],
   ['another application', bearing(token({ audience: OTHER_AUD })),
     { reason: 'audience', expected: [AUD], received: [OTHER_AUD] }, REASONS.audience.cure],
   ['another team', bearing(strangers.userToken({ email: 'alice@acme.com', audience: AUD })),

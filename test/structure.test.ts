@@ -18,7 +18,7 @@ const LAYERS = [
   ['token-options'],
   ['server-state'],
   ['coverage', 'registration', 'admission'],
-  ['rejection-patterns'],
+  ['rejection-patterns', 'hints'],
   ['token'],
   ['keys'],
   ['policy'],
