@@ -70,6 +70,24 @@ t.test('it holds until the token expires, whatever the clocks\' tolerance, and t
   await expectRejected(t, app, { url: '/a', headers: bearing(token) }, 401, 'TOKEN_EXPIRED')
 })
 
+t.test('it holds in the last millisecond of a token, and a token that has expired can be signed out', async t => {
+  const clock = stopClock(t)
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
+  app.get('/', async () => 'in')
+  const token = team.userToken({ email: 'a@acme.com', audience: AUD, expiresIn: '1h' })
+  const identity = await app.cfAccess.verify(token)
+  clock.now = identity.expiresAt + 29_999
+  await expectAdmitted(t, app, token)
+  await app.cfAccess.signOut(identity)
+  await expectRejected(t, app, token, 401, 'TOKEN_INVALID')
+  clock.move(1)
+  await t.resolves(app.cfAccess.signOut(identity))
+  clock.move(3_600_000)
+  await t.resolves(app.cfAccess.signOut(identity))
+  await expectRejected(t, app, token, 401, 'TOKEN_EXPIRED')
+})
+
 t.test('only a user that was verified can be signed out', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })

@@ -61,7 +61,7 @@ function onRevocation ({ recheck, confirm }: Session, callback: () => void): () 
     try {
       await confirm()
     } catch (error) {
-      if (error instanceof TokenInvalidError && !isOver) return callback()
+      if (error instanceof TokenInvalidError) callback() // after which it is over
     }
     if (!isOver) wait()
   }

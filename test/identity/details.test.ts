@@ -111,6 +111,7 @@ t.test('only the token is sent, as the one cookie', async t => {
   const asked = team.requests.findLast(({ path }) => path === IDENTITY_PATH)!
   t.equal(asked.method, 'GET')
   t.equal(asked.headers.cookie, `CF_Authorization=${token}`)
+  t.equal(asked.headers.accept, 'application/json')
   t.notMatch(JSON.stringify(asked.headers), /secret/)
 })
 
@@ -133,6 +134,16 @@ t.test('P-09 nothing is remembered beyond the token\'s own end', async t => {
   now += 36_000
   t.equal(await cost(async () => await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })), 1,
     'then Access decides')
+})
+
+t.test('P-09 an answer is remembered to the token\'s last millisecond', async t => {
+  const clock = stopClock(t)
+  const identity = await identityOf(t, user({}, { expiresIn: '5s' }))
+  t.equal(await cost(async () => await detailsOf(identity)), 1)
+  clock.now = identity.expiresAt + 29_999
+  t.equal(await cost(async () => await detailsOf(identity)), 0)
+  clock.now += 1
+  t.equal(await cost(async () => await t.rejects(detailsOf(identity), { code: 'FST_CF_ACCESS_TOKEN_INVALID' })), 1)
 })
 
 t.test('D-25 answers about a token past its exp are remembered to the end of the tolerance', async t => {
@@ -190,6 +201,7 @@ const BAD_ANSWERS: Record<string, Outage> = {
 /** Answers with one member that is not as documented, and the member of the details that it spoils. */
 const ODD_MEMBERS: ReadonlyArray<readonly [answer: Record<string, unknown>, spoiled: keyof CfAccessUserDetails]> = [
   [{ name: 7 }, 'name'],
+  [{ name: false }, 'name'],
   [{ user_uuid: {} }, 'userId'],
   [{ groups: 'admins' }, 'groups'],
   [{ groups: {} }, 'groups'],
@@ -355,10 +367,54 @@ t.test('D-26 while get-identity fails it is left alone, twice as long after each
   clock.now += 60_000
   await t.rejects(detailsOf(identities[2]!), { retryAfter: 1 } as unknown as Error, 'the success has ended it')
   clock.now += 3_600_000
+  for (const wait of [500, 1000, 2000]) {
+    await fails(Math.ceil(wait / 1000), 1)
+    clock.now += wait
+  }
+  clock.now += 30_000
+  await fails(4, 1) // the last failure counts for the longest wait after its own
+  clock.now += 4000 + 30_001
   await fails(1, 1)
 })
 
+t.test('D-26 Retry-After is the longer wait of the endpoint and of the token', async t => {
+  const clock = stopClock(t)
+  t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON }) // no jitter
+  const own = await startTeam(t)
+  const app = createApp(t)
+  await app.register(cfAccess, { teamDomain: own.domain, audience: AUD })
+  const [first, second] =
+    await Promise.all(['a', 'b'].map(async name => await app.cfAccess.verify(own.userToken({
+      email: `${name}@acme.com`,
+      audience: AUD
+    }))))
+  const fails = async (identity: CfAccessIdentity, retryAfter: number, asked: number): Promise<void> => {
+    const before = askedOf(own)
+    await t.rejects(detailsOf(identity), { statusCode: 503, retryAfter } as unknown as Error)
+    t.equal(askedOf(own) - before, asked, `${asked} requests, then Retry-After: ${retryAfter}`)
+  }
+  own.outage('html', 'get-identity') // trouble with one token
+  for (const wait of [500, 1000, 2000]) {
+    await fails(first!, Math.ceil(wait / 1000), 1)
+    clock.now += wait - 1
+    await fails(first!, 1, 0)
+    clock.now += 1
+  }
+  await fails(first!, 4, 1)
+  clock.now += 2999
+  await fails(first!, 2, 0) // 1001 ms
+  own.outage('error', 'get-identity')
+  clock.now += 1001
+  for (const wait of [8000, 16_000]) {
+    await fails(first!, wait / 1000, 1)
+    clock.now += wait
+  }
+  await fails(second!, 2, 1) // the third failure of the endpoint, and the first with this token
+})
+
 t.test('D-26 during the backoff requests fail at once, even while another request is running', async t => {
+  const clock = stopClock(t)
+  t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON }) // no jitter
   const own = await startTeam(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: own.domain, audience: AUD, details: { timeout: '10m' } })
@@ -373,6 +429,9 @@ t.test('D-26 during the backoff requests fail at once, even while another reques
   await until(() => held.length === 1)
   own.outage('error', 'get-identity')
   for (const identity of others) await t.rejects(detailsOf(identity), { retryAfter: 1 } as unknown as Error)
+  t.equal(askedOf(own), 2)
+  clock.now += 499
+  await t.rejects(detailsOf(others[1]!), { retryAfter: 1 } as unknown as Error, 'to its last millisecond')
   t.equal(askedOf(own), 2)
   held[0]!()
   t.match(await pending, { email: 'a@acme.com' })
@@ -417,6 +476,7 @@ t.test('D-26 two hundred users at once ask a silent endpoint a bounded number of
 
 t.test('D-26 once the wait is over one request finds out for all', async t => {
   const clock = stopClock(t)
+  t.intercept(Math, 'random', { value: () => 1 - Number.EPSILON }) // no jitter
   const own = await startTeam(t)
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: own.domain, audience: AUD })
@@ -429,13 +489,28 @@ t.test('D-26 once the wait is over one request finds out for all', async t => {
     async (): Promise<string[]> => (await Promise.allSettled(identities.map(detailsOf))).map(({ status }) => status)
   own.outage('error', 'get-identity')
   await t.rejects(detailsOf(identities[0]!), { code: 'FST_CF_ACCESS_IDENTITY_UNAVAILABLE' })
-  clock.now += 1000
+  clock.now += 500
   t.strictSame(await askAll(), ['rejected', 'rejected', 'rejected'])
   t.equal(askedOf(own), 2, 'its failure is the others\'')
-  clock.now += 2000
+  clock.now += 1000
   own.outage(null)
   t.strictSame(await askAll(), ['fulfilled', 'fulfilled', 'fulfilled'])
   t.equal(askedOf(own), 5, 'its success lets the others go on')
+})
+
+t.test('requests to get-identity wait in order', async t => {
+  const own = await startTeam(t)
+  const app = createApp(t)
+  const asked: string[] = []
+  const recording: CfAccessOptions['fetch'] = async (url, init) => {
+    if (url.endsWith(IDENTITY_PATH)) asked.push(new Headers(init.headers).get('cookie')!)
+    return await fetch(url, init)
+  }
+  await app.register(cfAccess, { teamDomain: own.domain, audience: AUD, fetch: recording })
+  const tokens = Array.from({ length: 40 }, (_, i) => own.userToken({ email: `user${i}@acme.com`, audience: AUD }))
+  const identities = await Promise.all(tokens.map(async token => await app.cfAccess.verify(token)))
+  await Promise.all(identities.map(detailsOf))
+  t.strictSame(asked, tokens.map(token => `CF_Authorization=${token}`))
 })
 
 t.test('D-26 trouble with one token keeps no other user waiting', async t => {

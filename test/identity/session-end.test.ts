@@ -1,5 +1,7 @@
 import { once } from 'node:events'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -154,7 +156,57 @@ t.test('an unavailable get-identity is no end of a session, and a cancelled call
   fire(60_000)
   const { app, token } = await start(t, {})
   await expectAdmitted(t, app, token)
+  fire(60_000) // also of a timer that was started after the answer
+  await expectAdmitted(t, app, token)
   t.equal(team.requests.slice(asked).filter(({ path }) => path.endsWith('get-identity')).length, 1)
+})
+
+t.test('a callback that is cancelled leaves no timer', async t => {
+  const { identity } = await start(t, { recheck: '1m' })
+  const { calls: started } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  const { calls: cleared } = t.capture(globalThis, 'clearTimeout', globalThis.clearTimeout)
+  onSessionEnd(identity, reason => t.fail(reason))()
+  t.equal(started.length, 2)
+  const timers = cleared.map(({ args: [timer] }) => timer as unknown)
+  for (const call of started) t.ok(timers.includes(Reflect.get(call, 'returned')), `${call.args[1]} ms`)
+})
+
+t.test('without recheck Access is not asked about a session', async t => {
+  const warnings: Error[] = []
+  const onWarning = (warning: Error): void => { warnings.push(warning) }
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  const { identity } = await start(t, {})
+  const asked = team.requests.length
+  t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  await sleep(20)
+  t.equal(team.requests.length, asked)
+  t.strictSame(warnings, [])
+})
+
+t.test('no timer keeps the process alive', async t => {
+  const { identity } = await start(t, { recheck: '1m' })
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  t.teardown(onSessionEnd(expiringIn(60_000), reason => t.fail(reason)))
+  t.equal(timers(), before)
+})
+
+t.test('a callback that is cancelled is not kept in memory', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const { identity } = await start(t, {})
+  const begin = (): WeakRef<object> => {
+    const callback = (): void => {}
+    onSessionEnd(identity, callback)()
+    return new WeakRef(callback)
+  }
+  const callback = begin()
+  await until(() => {
+    collect()
+    return callback.deref() === undefined
+  })
 })
 
 t.test('a session that is signed out ends for every connection, and for later ones soon', async t => {

@@ -31,7 +31,7 @@ export const subjects = {
     sources: ['lib/keys', 'lib/util/backoff.ts'],
     tests: [
       'keys/key-set', 'keys/jwks', 'application/closing', 'application/floods', 'application/teams', 'token/cache',
-      'channels', 'reject'
+      'channels', 'reject', 'identity/details'
     ]
   },
   identity: {
