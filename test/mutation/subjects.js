@@ -17,16 +17,18 @@ export const subjects = {
       'lib/guard.ts', 'lib/admission.ts', 'lib/optional.ts', 'lib/reject.ts', 'lib/rejection-patterns.ts', 'lib/hints.ts'
     ],
     tests: [
-      'guard', 'optional', 'reject', 'rejection-patterns', 'log-identity', 'coverage/cross-origin', 'coverage/route', 'application/sockets',
-      'application/upgrades', 'token/token-verifier', 'coverage/registry', 'policy/policy', 'access/login', 'channels',
+      'guard', 'optional', 'reject', 'rejection-patterns', 'log-identity', 'coverage/cross-origin', 'coverage/route',
+      'application/sockets', 'application/upgrades', 'token/token-verifier', 'coverage/registry', 'policy/policy', 'access/login', 'channels',
       'application/neighbours', 'application/swagger'
     ]
   },
   token: {
-    sources: ['lib/token', 'lib/util/token-map.ts', 'lib/util/freeze.ts', 'lib/util/flat-copy.ts', 'lib/util/loggable.ts'],
+    sources: [
+      'lib/token', 'lib/util/token-map.ts', 'lib/util/freeze.ts', 'lib/util/flat-copy.ts', 'lib/util/loggable.ts'
+    ],
     tests: [
       'token/token-verifier', 'token/jws', 'token/check-claims', 'token/audience', 'application/teams', 'util/freeze',
-      'token/cache', 'identity/details', 'channels', 'application/floods', 'keys/key-set'
+      'token/cache', 'identity/details', 'channels', 'application/floods', 'keys/key-set', 'reject'
     ]
   },
   keys: {
