@@ -14,12 +14,13 @@ export const subjects = {
   },
   guard: {
     sources: [
-      'lib/guard.ts', 'lib/admission.ts', 'lib/optional.ts', 'lib/reject.ts', 'lib/rejection-patterns.ts', 'lib/hints.ts'
+      'lib/guard.ts', 'lib/admission.ts', 'lib/optional.ts', 'lib/reject.ts', 'lib/rejection-patterns.ts',
+      'lib/hints.ts'
     ],
     tests: [
       'guard', 'optional', 'reject', 'rejection-patterns', 'log-identity', 'coverage/cross-origin', 'coverage/route',
-      'application/sockets', 'application/upgrades', 'token/token-verifier', 'coverage/registry', 'policy/policy', 'access/login', 'channels',
-      'application/neighbours', 'application/swagger'
+      'application/sockets', 'application/upgrades', 'token/token-verifier', 'coverage/registry', 'policy/policy',
+      'access/login', 'channels', 'application/neighbours', 'application/swagger'
     ]
   },
   token: {
