@@ -5,6 +5,7 @@ import {
 } from './errors.js'
 import type { CfAccessUserDetails } from './identity/details.js'
 import { isSamePrincipal, type CfAccessIdentity } from './identity/identity.js'
+import type { SharedStore } from './identity/shared-store.js'
 import type { SignOuts } from './identity/sign-outs.js'
 import type { CompiledPolicy, Denial } from './policy/policy.js'
 import type { Audience } from './token/audience.js'
@@ -31,6 +32,13 @@ export interface AdmissionSettings extends VerifierSettings {
   readonly audience: Audience
 }
 
+/** What registrations, and with a store processes, tell each other. */
+export interface SharedState {
+  readonly signOuts: SignOuts
+  /** `null` where processes share nothing. */
+  readonly store: SharedStore | null
+}
+
 /** What is asked of one request in addition. */
 export interface Checks {
   readonly policy: CompiledPolicy | null
@@ -39,7 +47,7 @@ export interface Checks {
 
 /** @param warn logs what an operator should see, once */
 export function createAdmission (
-  settings: AdmissionSettings, teams: readonly TrustedTeam[], signOuts: SignOuts, parseCookie: ParseCookie,
+  settings: AdmissionSettings, teams: readonly TrustedTeam[], shared: SharedState, parseCookie: ParseCookie,
   warn: (facts: object, message: string) => void
 ): Admission {
   const { policy, cookie, trustedOrigins, audience, clockTolerance, maxTokenAge, cacheMax, recheck } = settings
@@ -48,7 +56,7 @@ export function createAdmission (
     readTokens: cookie ? headerOrCookies(parseCookie) : readHeader,
     crossOrigin: new CrossOriginProtection(trustedOrigins, warn),
     audience,
-    verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams, signOuts)
+    verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams, shared.signOuts, shared.store)
   }
 }
 

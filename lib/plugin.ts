@@ -16,7 +16,7 @@ import { announceAtStart } from './coverage/start-log.js'
 import { OptionsInvalidError } from './errors.js'
 import { checkRequest, guard, runAsHook, type CfAccessGuard } from './guard.js'
 import type { CfAccessIdentity } from './identity/identity.js'
-import type { SignOuts } from './identity/sign-outs.js'
+import { SharedStore } from './identity/shared-store.js'
 import type { KeyObserver } from './keys/key-set.js'
 import { checkOptions, type CfAccessOptions, type Settings } from './options.js'
 import { checkOptional } from './optional.js'
@@ -109,11 +109,12 @@ export type CfAccessRequest<
 const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, options) => {
   const settings = checkOptions(options, fastify.prefix)
   const { registry, keyObserver, signOuts } = serverStateOf(fastify)
-  const teams = joinTeams(fastify, settings, keyObserver)
-  const cookies = await cookiesOf(fastify)
   const warn = (facts: object, message: string): void => fastify.log.warn(facts, message)
+  const store = settings.store && new SharedStore(settings.store, warn)
+  const teams = joinTeams(fastify, settings, keyObserver, store)
+  const cookies = await cookiesOf(fastify)
   const registration: Registration = {
-    ...createAdmission(settings, teams, signOuts, cookies.parseCookie, warn),
+    ...createAdmission(settings, teams, { signOuts, store }, cookies.parseCookie, warn),
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
@@ -127,7 +128,7 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
     throw new OptionsInvalidError('fastify-cf-access is registered twice in one scope for the same path; ' +
       'give each registration a prefix or a scope of its own.')
   }
-  decorate(fastify, registry, signOuts)
+  decorate(fastify, registry)
   fastify.addHook('onRoute', route => {
     if (route.config !== undefined) route.config = compileRouteConfig(route.config)
   })
@@ -163,7 +164,7 @@ function orLogin (
   }
 }
 
-function decorate (fastify: FastifyInstance, registry: RegistrationRegistry, signOuts: SignOuts): void {
+function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): void {
   if (!fastify.hasRequestDecorator('cfAccess')) fastify.decorateRequest('cfAccess', null)
   if (fastify.hasDecorator('cfAccess')) return
   fastify.decorate('cfAccess', {
@@ -181,7 +182,7 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry, sig
           return admit(registry.nearest(this), checks, asked, null, request)
         },
         status: () => statusOf(registry.nearestOfSameTeams(this).teams),
-        signOut: async identity => signOut(identity, signOuts),
+        signOut,
         logoutUrl: (returnTo, at) => logoutUrl(registry.nearestOfSameTeams(this).teams[0]!.team, returnTo, at)
       }
     }
@@ -201,8 +202,10 @@ async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
 }
 
 /** Shares the keys of the teams from the start of the server until it closes. */
-function joinTeams (fastify: FastifyInstance, settings: Settings, observer: KeyObserver): readonly TrustedTeam[] {
-  const teams = trustTeams(settings, observer)
+function joinTeams (
+  fastify: FastifyInstance, settings: Settings, observer: KeyObserver, store: SharedStore | null
+): readonly TrustedTeam[] {
+  const teams = trustTeams(settings, observer, store)
   fastify.addHook('onReady', async () => { prefetchKeys(teams) })
   // Before the server waits for its open requests, since some can be waiting for keys.
   fastify.addHook('preClose', async () => { releaseTeams(teams, observer) })

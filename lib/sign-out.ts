@@ -1,17 +1,16 @@
 /** Ends a user's session here, for what Access cannot be asked to do. */
 import { OptionsInvalidError } from './errors.js'
 import { sessionOf, type CfAccessIdentity } from './identity/identity.js'
-import type { SignOuts } from './identity/sign-outs.js'
 import { isObject } from './util/is-object.js'
 
 // Milliseconds that a token can be accepted after its `exp`, at most: the bound of the option `clockTolerance`.
 const MAX_CLOCK_TOLERANCE = 300_000
 
 /** @throws {OptionsInvalidError} for anything but a user that a verifier made */
-export function signOut (identity: CfAccessIdentity, signOuts: SignOuts): void {
+export async function signOut (identity: CfAccessIdentity): Promise<void> {
   const session = isObject(identity) && identity.kind === 'user' ? sessionOf(identity) : null
   if (session === null) {
     throw new OptionsInvalidError('signOut(identity) takes a user, as request.cfAccess is after a login.')
   }
-  signOuts.add(session.token, identity.expiresAt + MAX_CLOCK_TOLERANCE)
+  await session.signOut(identity.expiresAt + MAX_CLOCK_TOLERANCE)
 }

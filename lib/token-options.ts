@@ -3,6 +3,7 @@ import { isLoopback, readTeam, TEAM_DOMAIN_TAKES, type Team } from './access/tea
 import { readTrustedOrigins, type TrustedOrigins } from './coverage/cross-origin.js'
 import { OptionsInvalidError } from './errors.js'
 import type { DetailsSettings } from './identity/get-identity.js'
+import type { CfAccessStore } from './identity/shared-store.js'
 import { hasUsableKey } from './keys/jwks.js'
 import type { KeyTimes } from './keys/key-set.js'
 import { byHostname, onEveryHostname, type Audience } from './token/audience.js'
@@ -96,6 +97,13 @@ export interface CfAccessTokenOptions {
   recheck?: CfAccessDuration
   /** Used for requests to the team, for proxies and tests. Default: the global `fetch`. */
   fetch?: CfAccessFetch
+  /**
+   * Shares answers of get-identity and sign-outs with other processes: any Keyv, such as
+   * `new Keyv(new KeyvValkey(url))`. Each token is looked up at most once a second. Without an answer within 100 ms
+   * requests are decided as without a store. Who can write to the store can end sessions, and say what get-identity
+   * answers. Default: none.
+   */
+  store?: CfAccessStore
 }
 
 /** These options, checked and complete. */
@@ -110,6 +118,7 @@ export interface TokenSettings extends VerifierSettings {
   readonly initialKeys: string | null
   readonly details: DetailsSettings
   readonly fetch: CfAccessFetch
+  readonly store: CfAccessStore | null
 }
 
 const MAX_CACHED = 1_000_000
@@ -200,6 +209,13 @@ const readFetch: Reader<CfAccessFetch> = (value, path) =>
     ? value as CfAccessFetch
     : throwInvalidOption(path, value, 'a function like the global fetch')
 
+const readStore: Reader<CfAccessStore> = (value, path) =>
+  isObject(value) && STORE_MEMBERS.every(name => typeof (value as Record<string, unknown>)[name] === 'function')
+    ? value as unknown as CfAccessStore
+    : throwInvalidOption(path, value, 'a store with the functions get, set and delete, as Keyv has them')
+
+const STORE_MEMBERS = ['get', 'set', 'delete']
+
 /** A reader for each option. */
 export const TOKEN_READERS = {
   teamDomain: readTeams,
@@ -212,7 +228,8 @@ export const TOKEN_READERS = {
   keys: readKeys,
   details: group(DETAILS_READERS),
   recheck: optional(duration({ min: '1s' })),
-  fetch: withDefault(readFetch, globalFetch)
+  fetch: withDefault(readFetch, globalFetch),
+  store: optional(readStore)
 }
 
 /** Completes the options that were read. */

@@ -1,6 +1,7 @@
 /** The clients of the endpoints of each team that is trusted. */
 import type { Team } from './access/team.js'
 import { GetIdentityClient } from './identity/get-identity.js'
+import type { SharedStore } from './identity/shared-store.js'
 import { acquireKeySet, releaseKeySet, type CfAccessKeyStatus, type KeyObserver } from './keys/key-set.js'
 import type { TokenSettings } from './token-options.js'
 import type { TrustedTeam } from './token/token-verifier.js'
@@ -12,12 +13,14 @@ export interface CfAccessTeamStatus extends CfAccessKeyStatus {
 }
 
 /** Fetches nothing yet. Key sets are shared by the whole process. */
-export function trustTeams (settings: TokenSettings, observer: KeyObserver): readonly TrustedTeam[] {
+export function trustTeams (
+  settings: TokenSettings, observer: KeyObserver, store: SharedStore | null
+): readonly TrustedTeam[] {
   const { teams, fetch, details, keyTimesFor, initialKeys: initial } = settings
   return teams.map((team: Team) => ({
     team,
     keySet: acquireKeySet({ url: team.certsUrl, fetch, times: keyTimesFor(team), initial }, observer),
-    getIdentity: new GetIdentityClient(team.identityUrl, fetch, details)
+    getIdentity: new GetIdentityClient(team.identityUrl, fetch, details, store)
   }))
 }
 

@@ -6,6 +6,7 @@ import { parseCookie } from 'cookie'
 import type { IncomingHttpHeaders } from 'node:http'
 import { admit, createAdmission } from './admission.js'
 import type { CfAccessIdentity } from './identity/identity.js'
+import { SharedStore } from './identity/shared-store.js'
 import { SignOuts } from './identity/sign-outs.js'
 import type { KeyObserver } from './keys/key-set.js'
 import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
@@ -61,10 +62,12 @@ export function createVerifier (options: CfAccessVerifierOptions): CfAccessVerif
   const settings = { ...toTokenSettings(read), policy }
   // There is no logger here; refreshes are reported on the channel.
   const observer: KeyObserver = { rotated: () => undefined, failed: () => undefined }
-  const teams = trustTeams(settings, observer)
-  const admission = createAdmission(settings, teams, new SignOuts(), parseCookie, (facts, message) => {
+  const warn = (facts: object, message: string): void => {
     process.emitWarning(`${message} ${JSON.stringify(facts)}`, 'CfAccessWarning')
-  })
+  }
+  const store = settings.store && new SharedStore(settings.store, warn)
+  const teams = trustTeams(settings, observer, store)
+  const admission = createAdmission(settings, teams, { signOuts: new SignOuts(), store }, parseCookie, warn)
   prefetchKeys(teams)
   return {
     verify: async (token, { hostname } = {}) =>
@@ -89,6 +92,7 @@ export type {
 export type { CfAccessGroupSelector, CfAccessSelectors } from './policy/selectors.js'
 export type { CfAccessDetails, CfAccessGroup, CfAccessMachineDetails, CfAccessUserDetails } from './identity/details.js'
 export type { CfAccessCertificate, CfAccessIdentity, CfAccessService, CfAccessUser } from './identity/identity.js'
+export type { CfAccessStore } from './identity/shared-store.js'
 export type { CfAccessFetch } from './util/fetch-bounded.js'
 export type { CfAccessDuration } from './util/duration.js'
 export type { CfAccessKeyStatus } from './keys/key-set.js'

@@ -197,6 +197,8 @@ t.test('the error for an option of the wrong type says what it takes', async t =
     [{ login: undefined }, /^Option "login" is undefined;/],
     [{ logIdentity: false }, /^Option "logIdentity" is false; it takes true or a function of the identity\.$/],
     [{ logIdentity: 'email' }, /^Option "logIdentity" is 'email'; it takes true or a function of the identity\.$/],
+    [{ store: 'redis://127.0.0.1' }, /^Option "store" is 'redis:\/\/127\.0\.0\.1';/],
+    [{ store: { get: () => undefined } }, /^Option "store" is .*;/],
     [{ fetch: 'fetch' }, /^Option "fetch" is 'fetch'; it takes a function/],
     [{ audience: ['x'.repeat(70), 'y'.repeat(70), ''] }, /^Option "audience" is .{120}…; it takes/],
     [{ global: false, prefix: '/admin' }, /^Option "prefix" says what is guarded and "global: false" that nothing is/]

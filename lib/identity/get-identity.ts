@@ -11,6 +11,7 @@ import { TaskQueue } from '../util/task-queue.js'
 import { TokenMap } from '../util/token-map.js'
 import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
 import type { CfAccessIdentity } from './identity.js'
+import type { SharedAnswer, SharedStore } from './shared-store.js'
 
 /** How answers are fetched and cached. */
 export interface DetailsSettings {
@@ -42,6 +43,9 @@ const MAX_REQUESTS = 32
 /** Milliseconds. */
 const MAX_WAIT = 30_000
 
+/** Milliseconds: how soon this process knows what another one was told. */
+const LOOK_EVERY = 1000
+
 // With these statuses the trouble can be with one token, such as one that is too long; requests for others can succeed.
 const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]
 
@@ -50,7 +54,10 @@ export class GetIdentityClient {
   readonly #url: string
   readonly #fetch: CfAccessFetch
   readonly #settings: DetailsSettings
+  readonly #shared: SharedStore | null
   readonly #known: TokenMap<Known>
+  /** When the store was last asked about a token, in milliseconds since the Unix epoch. */
+  readonly #lookedAt: TokenMap<number>
   /** The running requests, at most one for each token (single flight). */
   readonly #underway = new Map<string, Promise<Known>>()
   readonly #queue = new TaskQueue(() => this.#maxRequests())
@@ -58,11 +65,14 @@ export class GetIdentityClient {
   /** The latest failure of the endpoint itself; `null` after an answer. */
   #outage: Backoff | null = null
 
-  constructor (url: string, fetch: CfAccessFetch, settings: DetailsSettings) {
+  /** @param shared what other processes know */
+  constructor (url: string, fetch: CfAccessFetch, settings: DetailsSettings, shared: SharedStore | null) {
     this.#url = url
     this.#fetch = fetch
     this.#settings = settings
+    this.#shared = shared
     this.#known = new TokenMap(settings.max)
+    this.#lookedAt = new TokenMap(settings.max)
     setMaxListeners(MAX_REQUESTS, this.#closing.signal) // each request listens to it
   }
 
@@ -76,7 +86,8 @@ export class GetIdentityClient {
   async ask (
     identity: CfAccessIdentity, token: string, expiresAt: number, maxAge = this.#settings.maxAge
   ): Promise<Confirmation> {
-    const known = this.#remembered(token, expiresAt, maxAge) ?? await this.#askOnce(identity, token)
+    if (this.#shared !== null) await this.#learnFromOthers(identity, token, this.#shared)
+    const known = this.#remembered(token, expiresAt, maxAge) ?? await this.#askOnce(identity, token, maxAge)
     if (known instanceof Backoff) throw this.#unavailable(known)
     if (known.details === null) throw new TokenInvalidError('revoked')
     return known
@@ -95,10 +106,24 @@ export class GetIdentityClient {
     return elapsed(known.at, now) < maxAge ? known : undefined
   }
 
-  #askOnce (identity: CfAccessIdentity, token: string): Promise<Known> {
+  /** What is newer than the own knowledge replaces it, so an answer of the store never undoes a later revocation. */
+  async #learnFromOthers (identity: CfAccessIdentity, token: string, store: SharedStore): Promise<void> {
+    const now = Date.now()
+    if (elapsed(this.#lookedAt.get(token) ?? -Infinity, now) < LOOK_EVERY) return
+    this.#lookedAt.set(flatCopy(token), now)
+    const shared = await store.read(token)
+    const own = this.#known.get(token)
+    const isOld = own !== undefined && !(own instanceof Backoff) && own.at >= (shared?.at ?? 0)
+    if (shared === null || isOld || shared.at > Date.now()) return
+    const known = interpret(shared, identity)
+    if (known !== null) this.#known.set(flatCopy(token), known)
+  }
+
+  #askOnce (identity: CfAccessIdentity, token: string, maxAge: number): Promise<Known> {
     let asked = this.#underway.get(token)
     if (asked === undefined) {
-      asked = this.#queue.run(() => this.#askUnlessFailing(identity, token)).finally(() => this.#underway.delete(token))
+      asked = this.#queue.run(() => this.#askUnlessFailing(identity, token, maxAge))
+        .finally(() => this.#underway.delete(token))
       this.#underway.set(token, asked)
     }
     return asked
@@ -113,11 +138,17 @@ export class GetIdentityClient {
     return this.#outage.left(Date.now()) > 0 ? Infinity : 1
   }
 
-  async #askUnlessFailing (identity: CfAccessIdentity, token: string): Promise<Known> {
+  async #askUnlessFailing (identity: CfAccessIdentity, token: string, maxAge: number): Promise<Known> {
     if (this.#outage !== null && this.#outage.left(Date.now()) > 0) return this.#outage
     const known = await this.#learn(identity, token)
     this.#known.set(flatCopy(token), known)
+    if (!(known instanceof Backoff)) this.#tellOthers(token, known, Math.max(maxAge, this.#settings.maxAge))
     return known
+  }
+
+  /** In the background: no request waits for it. */
+  #tellOthers (token: string, { at, details }: Confirmation | Revocation, ttl: number): void {
+    this.#shared?.write(token, { at, answer: details?.answer ?? null }, ttl)
   }
 
   async #learn (identity: CfAccessIdentity, token: string): Promise<Known> {
@@ -168,6 +199,20 @@ function read ({ status, text }: Answer, identity: CfAccessIdentity): CfAccessDe
   if (status !== 200) throw new Error(`the answer's status is ${status}`)
   const answer = parse(text)
   if (answer === null) throw new Error('the answer is not a JSON object')
+  return readAnswer(answer, identity)
+}
+
+/** An answer that another process got. It is checked as if it came from Access. */
+function interpret ({ at, answer }: SharedAnswer, identity: CfAccessIdentity): Confirmation | Revocation | null {
+  if (answer === null) return { at, details: null }
+  try {
+    return { at, details: readAnswer(answer, identity) }
+  } catch {
+    return null
+  }
+}
+
+function readAnswer (answer: Readonly<Record<string, unknown>>, identity: CfAccessIdentity): CfAccessDetails {
   if (isError(answer)) throw new Error('the answer is an error')
   switch (identity.kind) {
     case 'user': return readUserDetails(answer, identity.email)

@@ -20,6 +20,11 @@ export interface SessionSource {
   readonly recheck: number
   /** @throws {TokenInvalidError} when Access no longer accepts the token. */
   confirm (identity: CfAccessIdentity, token: string): Promise<void>
+  /**
+   * Ends the session here, and wherever the store is shared.
+   * @param until when the token is rejected anyway, in milliseconds since the Unix epoch
+   */
+  signOut (token: string, until: number): Promise<void>
 }
 
 /** The session of one identity. */
@@ -28,6 +33,8 @@ export interface Session {
   readonly signOuts: SignOuts
   readonly recheck: number
   readonly confirm: () => Promise<void>
+  /** @param until when the token is rejected anyway, in milliseconds since the Unix epoch */
+  readonly signOut: (until: number) => Promise<void>
 }
 
 /** What every kind of identity has. Frozen, and shared by all requests with the same token. */
@@ -74,7 +81,13 @@ abstract class Identity<Details extends CfAccessDetails> {
     const { sessions } = identity.#source
     const token = identity.#token
     const { signOuts, recheck } = sessions
-    return { token, signOuts, recheck, confirm: async () => sessions.confirm(identity, token) }
+    return {
+      token,
+      signOuts,
+      recheck,
+      confirm: async () => sessions.confirm(identity, token),
+      signOut: async until => sessions.signOut(token, until)
+    }
   }
 
   static isMadeBy (source: DetailsSource, value: unknown): value is CfAccessIdentity {

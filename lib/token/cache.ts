@@ -14,6 +14,8 @@ export interface CachedToken {
   readonly keysVersion: number
   /** When Access last confirmed the token, in milliseconds since the Unix epoch; `-Infinity` for never. */
   confirmedAt: number
+  /** When the shared store last said that it is not signed out; `-Infinity` for never. */
+  lookedAt: number
   /** The AUD tags that its `aud` was last compared with, and has. */
   accepted: AcceptedTags
 }
@@ -43,14 +45,20 @@ export class TokenCache {
     token: string, identity: CfAccessIdentity, expiresAt: number, keySet: KeySet, accepted: AcceptedTags
   ): void {
     if (token.length > MAX_TOKEN_LENGTH) return
-    const entry = { identity, expiresAt, keySet, keysVersion: keySet.version, confirmedAt: -Infinity, accepted }
-    this.#entries.set(token, entry)
+    const never = { confirmedAt: -Infinity, lookedAt: -Infinity }
+    this.#entries.set(token, { identity, expiresAt, keySet, keysVersion: keySet.version, accepted, ...never })
   }
 
   /** Notes when Access last confirmed a token, for as long as the token is cached. */
   confirm (token: string, at: number): void {
     const entry = this.#entries.get(token)
     if (entry !== undefined) entry.confirmedAt = at
+  }
+
+  /** Notes when the shared store was last asked about a token. */
+  look (token: string, at: number): void {
+    const entry = this.#entries.get(token)
+    if (entry !== undefined) entry.lookedAt = at
   }
 
   delete (token: string): void {

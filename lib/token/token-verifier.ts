@@ -9,6 +9,7 @@ import type { GetIdentityClient } from '../identity/get-identity.js'
 import {
   identify, isMadeBy, type CfAccessIdentity, type DetailsSource, type SessionSource
 } from '../identity/identity.js'
+import type { SharedStore } from '../identity/shared-store.js'
 import type { SignOuts } from '../identity/sign-outs.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
@@ -20,6 +21,9 @@ import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
 import { JwsParser, type UnverifiedJws } from './jws.js'
 import { observed } from './observed.js'
+
+/** Milliseconds: how soon a session that another process has ended is over here. */
+const LOOK_EVERY = 1000
 
 /** How a registration's tokens are verified. */
 export interface VerifierSettings extends ClaimRules {
@@ -42,14 +46,21 @@ export class Verifier implements DetailsSource {
   /** By issuer. */
   readonly #teams: ReadonlyMap<unknown, TrustedTeam>
   readonly #recheck: number
+  readonly #store: SharedStore | null
   readonly #parser = new JwsParser()
   readonly #cache: TokenCache | null
   /** For connections that outlive their request. */
   readonly sessions: SessionSource
 
-  /** @param signOuts tokens that are rejected though they are valid */
-  constructor (settings: VerifierSettings, teams: readonly TrustedTeam[], signOuts: SignOuts) {
+  /**
+   * @param signOuts tokens that are rejected though they are valid
+   * @param store what other processes know
+   */
+  constructor (
+    settings: VerifierSettings, teams: readonly TrustedTeam[], signOuts: SignOuts, store: SharedStore | null
+  ) {
     this.#rules = settings
+    this.#store = store
     this.#teams = new Map(teams.map(trusted => [trusted.team.issuer, trusted]))
     this.#recheck = settings.recheck
     this.#cache = settings.cacheMax > 0 ? new TokenCache(settings.cacheMax) : null
@@ -57,7 +68,11 @@ export class Verifier implements DetailsSource {
     const confirm = async (identity: CfAccessIdentity, token: string): Promise<void> => {
       await this.#ask(identity, token, this.#recheck)
     }
-    this.sessions = { signOuts, recheck: settings.recheck, confirm }
+    const signOut = async (token: string, until: number): Promise<void> => {
+      signOuts.add(token, until)
+      await store?.signOut(token, until - Date.now())
+    }
+    this.sessions = { signOuts, recheck: settings.recheck, confirm, signOut }
   }
 
   /**
@@ -143,17 +158,28 @@ export class Verifier implements DetailsSource {
     return identity
   }
 
-  #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
-    return this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck
+  #isConfirmed ({ confirmedAt, lookedAt }: CachedToken, now: number): boolean {
+    return (this.#store === null || elapsed(lookedAt, now) < LOOK_EVERY) &&
+      (this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck)
   }
 
-  /** With `recheck`, asks Access whether it still accepts the token. */
+  /** With a store, asks whether another process has ended the session; with `recheck`, whether Access has. */
   #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
-    if (this.#recheck === Infinity) return verified
+    if (this.#recheck === Infinity && this.#store === null) return verified
     return andThen(verified, async identity => {
-      await this.#ask(identity, token, this.#recheck)
+      if (this.#store !== null) await this.#askOthers(identity, token, this.#store)
+      if (this.#recheck !== Infinity) await this.#ask(identity, token, this.#recheck)
       return identity
     })
+  }
+
+  async #askOthers (identity: CfAccessIdentity, token: string, store: SharedStore): Promise<void> {
+    const now = Date.now()
+    if (await store.isSignedOut(token)) {
+      this.sessions.signOuts.add(token, expiryOf(identity.claims, this.#rules))
+      throw new TokenInvalidError('signed-out')
+    }
+    this.#cache?.look(token, now)
   }
 
   /** Asks Access about a token, and keeps the answer with the cached token: a confirmation, or its eviction. */

@@ -1,0 +1,309 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { cfAccess, onSessionEnd, type CfAccessOptions, type CfAccessStore } from '../../lib/index.js'
+import type { AccessTeam } from '../../lib/testing/index.js'
+import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
+import { expectAdmitted, expectRejected } from '../fixtures/expect.js'
+import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
+
+const KEY = /^fastify-cf-access:v1:[\da-f]{64}(:signed-out)?$/
+const DEADLINE = 100
+
+/** A store that processes share, with values that are forgotten in time. */
+class Store implements CfAccessStore {
+  readonly values = new Map<string, { readonly value: unknown, readonly until: number }>()
+  calls = 0
+
+  async get (key: string): Promise<unknown> {
+    this.calls++
+    const entry = this.values.get(key)
+    return entry !== undefined && entry.until > Date.now() ? entry.value : undefined
+  }
+
+  async set (key: string, value: string, ttl: number): Promise<void> {
+    this.calls++
+    this.values.set(key, { value, until: Date.now() + ttl })
+  }
+
+  async delete (key: string): Promise<void> {
+    this.calls++
+    this.values.delete(key)
+  }
+}
+
+interface Warning { readonly level: number, readonly msg: string, readonly reason?: string }
+
+class Process {
+  readonly app: FastifyInstance
+  readonly warnings: Warning[]
+
+  constructor (app: FastifyInstance, warnings: Warning[]) {
+    this.app = app
+    this.warnings = warnings
+  }
+
+  static async start (
+    t: Test, team: AccessTeam, store: CfAccessStore | null, options: Partial<CfAccessOptions> = {}
+  ): Promise<Process> {
+    const warnings: Warning[] = []
+    const stream = { write: (line: string) => warnings.push(JSON.parse(line)) }
+    const app = createApp(t, { logger: { level: 'warn', stream } })
+    const shared = store === null ? {} : { store }
+    await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, ...shared, ...options })
+    app.get('/', async request => request.cfAccess?.email)
+    app.get('/groups', async request => {
+      const details = await request.cfAccess!.details()
+      return 'groups' in details ? details.groups : null
+    })
+    app.post('/out', async request => {
+      await app.cfAccess.signOut(request.cfAccess!)
+      return 'out'
+    })
+    return new Process(app, warnings)
+  }
+}
+
+interface Fleet {
+  readonly clock: Clock
+  readonly team: AccessTeam
+  readonly store: Store
+  readonly a: Process
+  readonly b: Process
+}
+
+async function startFleet (t: Test, options: Partial<CfAccessOptions> = {}): Promise<Fleet> {
+  const clock = stopClock(t)
+  const team = await startTeam(t)
+  const store = new Store()
+  const [a, b] = [await Process.start(t, team, store, options), await Process.start(t, team, store, options)]
+  return { clock, team, store, a, b }
+}
+
+const tokenOf = (team: AccessTeam, email = 'alice@acme.com', options: object = {}): string =>
+  team.userToken({ email, audience: AUD, ...options })
+
+function questionsTo (team: AccessTeam): number {
+  return team.requests.filter(({ path }) => path.endsWith('/get-identity')).length
+}
+
+t.test('a sign-out in one process is seen by another within a second', async t => {
+  for (const cache of [{ max: 10 }, false] as const) {
+    const { clock, team, a, b } = await startFleet(t, { cache })
+    const [token, other] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+    for (const { app } of [a, b]) for (const each of [token, other]) await expectAdmitted(t, app, each)
+    await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+    await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', 'here at once')
+    if (cache !== false) {
+      clock.move(999)
+      await expectAdmitted(t, b.app, token, 'there for a moment')
+      clock.move(1)
+    }
+    await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID', 'there')
+    await expectAdmitted(t, b.app, other, 'another user')
+    const late = await Process.start(t, team, new Store(), { cache })
+    await expectAdmitted(t, late.app, token, 'a process with another store')
+  }
+})
+
+t.test('a process that starts later knows of a sign-out, and keeps it when the store forgets', async t => {
+  const { team, store, a } = await startFleet(t)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  const late = await Process.start(t, team, store)
+  await expectRejected(t, late.app, token, 401, 'TOKEN_INVALID')
+  store.values.clear()
+  await expectRejected(t, late.app, token, 401, 'TOKEN_INVALID', 'by its own memory')
+})
+
+t.test('a sign-out is kept as long as its token is accepted', async t => {
+  const { clock, team, store, a } = await startFleet(t, { clockTolerance: '5m' })
+  const token = tokenOf(team, 'alice@acme.com', { expiresIn: '1h' })
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  clock.move(3_600_000 + 299_000)
+  const late = await Process.start(t, team, store, { clockTolerance: '5m' })
+  await expectRejected(t, late.app, token, 401, 'TOKEN_INVALID')
+})
+
+t.test('a socket is told of a sign-out elsewhere when its process learns of it', async t => {
+  const { clock, team, a, b } = await startFleet(t)
+  const token = tokenOf(team)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(reason)))
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  clock.move(1000)
+  await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID')
+  t.strictSame(ended, ['signed-out'])
+})
+
+t.test('with recheck one process asks Access, and the others learn from it', async t => {
+  const { clock, team, a, b } = await startFleet(t, { recheck: '1m' })
+  const token = tokenOf(team)
+  for (let minute = 0; minute < 3; minute++) {
+    for (const { app } of [a, b, a, b]) await expectAdmitted(t, app, token)
+    t.equal(questionsTo(team), minute + 1, `minute ${minute}`)
+    clock.move(60_000)
+  }
+  t.equal(questionsTo(await startTeam(t)), 0)
+})
+
+t.test('a revocation that one process notices is seen by another within a second', async t => {
+  const { clock, team, a, b } = await startFleet(t, { recheck: '1m' })
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  clock.move(59_000)
+  await expectAdmitted(t, b.app, token, 'by what a was told')
+  team.revoke(token)
+  clock.move(1000)
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  const questions = questionsTo(team)
+  clock.move(1000)
+  await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID')
+  t.equal(questionsTo(team), questions, 'without a question of its own')
+})
+
+t.test('details are shared, for as long as they are cached', async t => {
+  const { clock, team, a, b } = await startFleet(t, { details: { maxAge: '10s' } })
+  const token = tokenOf(team, 'alice@acme.com', { identity: { groups: [{ name: 'admins' }] } })
+  const request = { url: '/groups', headers: bearing(token) }
+  for (const { app } of [a, b]) t.match((await expectAdmitted(t, app, request)).json(), [{ name: 'admins' }])
+  t.equal(questionsTo(team), 1)
+  clock.move(10_000)
+  await expectAdmitted(t, b.app, request)
+  t.equal(questionsTo(team), 2)
+})
+
+t.test('the store never sees a token, and nothing but what it needs', async t => {
+  const { team, store, a } = await startFleet(t, { recheck: '1m' })
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  const keys = [...store.values.keys()]
+  t.equal(keys.length, 2)
+  for (const key of keys) t.match(key, KEY)
+  const text = JSON.stringify([...store.values])
+  for (const part of token.split('.')) t.notMatch(text, part)
+})
+
+type Value = unknown | ((at: number) => unknown)
+
+/** What a store can say of a token that Access has revoked: none of it admits. */
+const LIES: Readonly<Record<string, Value>> = {
+  'no text': 7,
+  'an object': { at: 1, answer: {} },
+  'not JSON': '{',
+  'a list': '[]',
+  null: 'null',
+  'no time': '{"answer":{"email":"alice@acme.com"}}',
+  'a time that is none': '{"at":"1","answer":{"email":"alice@acme.com"}}',
+  'no answer': (at: number) => JSON.stringify({ at }),
+  'an answer that is none': (at: number) => JSON.stringify({ at, answer: 'yes' }),
+  'an answer about another user': (at: number) => JSON.stringify({ at, answer: { email: 'bob@acme.com' } }),
+  'an answer that is an error': (at: number) => JSON.stringify({ at, answer: { email: 'alice@acme.com', err: 'no' } }),
+  'an answer from the future': (at: number) => JSON.stringify({ at: at + 1, answer: { email: 'alice@acme.com' } }),
+  'an old answer': (at: number) => JSON.stringify({ at: at - 60_000, answer: { email: 'alice@acme.com' } }),
+  'a long text': (at: number) => JSON.stringify({ at, answer: { email: 'alice@acme.com', x: 'x'.repeat(300_000) } })
+}
+
+t.test('what a store says is validated: nothing of another form admits', async t => {
+  for (const [name, lie] of Object.entries(LIES)) {
+    const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+    const token = tokenOf(team)
+    team.revoke(token)
+    await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', name)
+    const key = [...store.values.keys()].find(key => !key.endsWith(':signed-out'))!
+    clock.move(60_000)
+    const value = typeof lie === 'function' ? lie(clock.now) : lie
+    store.values.set(key, { value, until: Infinity })
+    await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', `${name}, here`)
+    store.values.set(key, { value, until: Infinity })
+    await expectRejected(t, (await Process.start(t, team, store, { recheck: '1m' })).app, token, 401, 'TOKEN_INVALID',
+      `${name}, in another process`)
+    t.strictSame(a.warnings, [])
+  }
+})
+
+t.test('an older confirmation of the store does not undo a revocation that this process knows', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  const [key, confirmed] = [...store.values].find(([key]) => !key.endsWith(':signed-out'))!
+  clock.move(60_000)
+  team.revoke(token)
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  clock.move(1000)
+  store.values.set(key, { value: confirmed.value, until: Infinity })
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+})
+
+const BROKEN: Readonly<Record<string, CfAccessStore>> = {
+  'that fails': {
+    get: async () => { throw new Error('down') },
+    set: async () => { throw new Error('down') },
+    delete: async () => { throw new Error('down') }
+  },
+  'that throws': {
+    get: () => { throw new Error('down') },
+    set: () => { throw new Error('down') },
+    delete: () => { throw new Error('down') }
+  },
+  'that never answers': {
+    get: () => new Promise(() => {}),
+    set: () => new Promise(() => {}),
+    delete: () => new Promise(() => {})
+  }
+}
+
+t.test('without a store that answers, requests are decided as without a store, with one warning', async t => {
+  for (const [name, store] of Object.entries(BROKEN)) {
+    const clock = stopClock(t)
+    const fire = holdTimers(t)
+    const team = await startTeam(t)
+    const { app, warnings } = await Process.start(t, team, store, { recheck: '1m' })
+    const [token, revoked] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+    team.revoke(revoked)
+    const hurried = async (step: Promise<unknown>): Promise<void> => {
+      const over = step.then(() => true)
+      while (!await Promise.race([over, nextTurn(false)])) fire(DEADLINE)
+    }
+    for (let i = 0; i < 4; i++) {
+      await hurried(expectAdmitted(t, app, token, name))
+      await hurried(expectRejected(t, app, revoked, 401, 'TOKEN_INVALID', name))
+      clock.move(20_000)
+    }
+    t.match(warnings, [{ reason: /down|no answer within 100 ms/, msg: /^The store does not answer/ }], name)
+    t.equal(warnings.length, 1)
+    await hurried(expectAdmitted(t, app, { method: 'POST', url: '/out', headers: bearing(token) }, `${name}: signs out`))
+    await hurried(expectRejected(t, app, token, 401, 'TOKEN_INVALID', `${name}: here`))
+  }
+})
+
+t.test('a store that fails is left alone for a while, and used again once it answers', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  const { get } = store
+  let calls = 0
+  store.get = async () => { calls++; throw new Error('down') }
+  clock.move(1000)
+  for (let i = 0; i < 10; i++) await expectAdmitted(t, a.app, token)
+  t.equal(calls, 1, 'not asked again within the backoff')
+  t.equal(a.warnings.length, 1)
+  store.get = get
+  await expectAdmitted(t, b.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  clock.move(1000)
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', 'used again')
+  store.get = async () => { throw new Error('down') }
+  clock.move(1000)
+  await expectAdmitted(t, a.app, tokenOf(team, 'carol@acme.com'))
+  t.equal(a.warnings.length, 2, 'a new failure is warned of')
+})
+
+t.test('a cached token costs no call to the store within a second', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  const { calls } = store
+  clock.move(999)
+  for (let i = 0; i < 10; i++) await expectAdmitted(t, a.app, token)
+  t.equal(store.calls, calls)
+})
