@@ -184,6 +184,21 @@ t.test('a callback that is cancelled during a request starts no other timer', as
   t.equal(ask().length, 1)
 })
 
+t.test('a session goes on while get-identity is unavailable, and Access is asked again', async t => {
+  const clock = stopClock(t)
+  const { identity } = await start(t, { recheck: '1m' })
+  const { calls } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  const ask = (): Array<() => unknown> => calls.filter(({ args }) => args[1] === 60_000).map(({ args }) => args[0])
+  const reasons: string[] = []
+  t.teardown(onSessionEnd(identity, reason => { reasons.push(reason) }))
+  t.teardown(() => team.outage(null))
+  team.outage('error')
+  clock.move(60_001)
+  await ask()[0]!()
+  t.strictSame(reasons, [])
+  t.equal(ask().length, 2)
+})
+
 t.test('without recheck Access is not asked about a session', async t => {
   const warnings: Error[] = []
   const onWarning = (warning: Error): void => { warnings.push(warning) }
