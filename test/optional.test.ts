@@ -156,8 +156,25 @@ t.test('several registrations must all admit the same identity', async t => {
     t.equal(await bodyOf(app, url, tokenFor('a@acme.com', OTHER_AUD)), 'null', `${url}: the inner alone`)
     const cookie = `CF_Authorization=${good}; CF_Authorization=${tokenFor('b@acme.com', OTHER_AUD)}`
     t.equal((await app.inject({ url, headers: { cookie } })).body, 'null', `${url}: two users`)
+    const of = (clientId: string, audience: string): string => team.serviceToken({ clientId, audience })
+    const services = `CF_Authorization=${of('a.access', AUD)}; CF_Authorization=${of('b.access', OTHER_AUD)}`
+    t.equal((await app.inject({ url, headers: { cookie: services } })).body, 'null', `${url}: two services`)
   }
   await expectRejected(t, app, { url: '/guarded' }, 401, 'TOKEN_MISSING', 'a guard() beside it is not optional')
+})
+
+t.test('users of two teams are two users, also with one subject', async t => {
+  const other = await startTeam(t)
+  const app = createApp(t)
+  await app.register(cfAccess, options)
+  await app.register(async inner => {
+    await inner.register(cfAccess, { teamDomain: other.domain, audience: AUD, global: false })
+    greet(inner, '/', 'optional')
+  })
+  const cookie = [team, other]
+    .map(its => its.userToken({ email: 'a@acme.com', audience: AUD, claims: { sub: 'one' } }))
+    .map(token => `CF_Authorization=${token}`).join('; ')
+  t.equal((await app.inject({ url: '/', headers: { cookie } })).body, 'null')
 })
 
 t.test('X-25 a request of another origin has no identity', async t => {

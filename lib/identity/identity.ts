@@ -212,8 +212,11 @@ function isName (value: unknown, form: RegExp): value is string {
   return typeof value === 'string' && form.test(value)
 }
 
-/** Whether two identities are the same user, service or certificate of one team. */
+/**
+ * Whether two identities are the same user, service or certificate of one team. Their subject and common name also
+ * determine their kind.
+ */
 export function isSamePrincipal (a: CfAccessIdentity, b: CfAccessIdentity): boolean {
-  return a.claims.iss === b.claims.iss && a.kind === b.kind &&
-    a.claims.sub === b.claims.sub && a.claims.common_name === b.claims.common_name
+  return a.claims.iss === b.claims.iss && a.claims.sub === b.claims.sub &&
+    a.claims.common_name === b.claims.common_name
 }

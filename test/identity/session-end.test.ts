@@ -156,8 +156,6 @@ t.test('an unavailable get-identity is no end of a session, and a cancelled call
   fire(60_000)
   const { app, token } = await start(t, {})
   await expectAdmitted(t, app, token)
-  fire(60_000) // also of a timer that was started after the answer
-  await expectAdmitted(t, app, token)
   t.equal(team.requests.slice(asked).filter(({ path }) => path.endsWith('get-identity')).length, 1)
 })
 
@@ -169,6 +167,36 @@ t.test('a callback that is cancelled leaves no timer', async t => {
   t.equal(started.length, 2)
   const timers = cleared.map(({ args: [timer] }) => timer as unknown)
   for (const call of started) t.ok(timers.includes(Reflect.get(call, 'returned')), `${call.args[1]} ms`)
+})
+
+t.test('a callback that is cancelled during a request starts no other timer', async t => {
+  const clock = stopClock(t)
+  const { identity } = await start(t, { recheck: '1m' })
+  const { calls } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  const ask = (): Array<() => unknown> => calls.filter(({ args }) => args[1] === 60_000).map(({ args }) => args[0])
+  const cancel = onSessionEnd(identity, reason => t.fail(reason))
+  const asked = team.requests.length
+  clock.move(60_001)
+  const answered = ask()[0]!()
+  cancel()
+  await answered
+  t.equal(team.requests.length, asked + 1)
+  t.equal(ask().length, 1)
+})
+
+t.test('a session goes on while get-identity is unavailable, and Access is asked again', async t => {
+  const clock = stopClock(t)
+  const { identity } = await start(t, { recheck: '1m' })
+  const { calls } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  const ask = (): Array<() => unknown> => calls.filter(({ args }) => args[1] === 60_000).map(({ args }) => args[0])
+  const reasons: string[] = []
+  t.teardown(onSessionEnd(identity, reason => { reasons.push(reason) }))
+  t.teardown(() => team.outage(null))
+  team.outage('error')
+  clock.move(60_001)
+  await ask()[0]!()
+  t.strictSame(reasons, [])
+  t.equal(ask().length, 2)
 })
 
 t.test('without recheck Access is not asked about a session', async t => {
