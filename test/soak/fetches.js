@@ -1,5 +1,5 @@
-// How often a fleet of processes fetches the keys of a team: simulated, with the key sets of the library and a clock that
-// the simulation moves. Each process gets one request a second. `npm run soak:fetches`.
+// How often a fleet of processes fetches the keys of a team: simulated, with the key sets of the library and a clock
+// that the simulation moves. Each process gets one request a second. `npm run soak:fetches`.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { KeySet } from '../../lib/keys/key-set.js'
 import { createAccessTeam } from '../../lib/testing/index.js'
