@@ -61,11 +61,11 @@ for (const [title, target, lines, expected] of /** @type {const} */ ([
   ['no token', '/', [], 401],
   ['a forged token', '/', [bearing(forged)], 401],
   ['a path of the other upstream without a token', '/admin', [], 401],
-  ['a user whom the policy denies', '/admin/x', [bearing(alice)], 403],
-  ['a service whom the policy denies', '/admin', [bearing(robot)], 403],
+  ['a user that the policy denies', '/admin/x', [bearing(alice)], 403],
+  ['a service that the policy denies', '/admin', [bearing(robot)], 403],
   ['a user', '/a/b?c=%2f', [bearing(alice)], 200],
   ['a certificate', '/', [bearing(device)], 200],
-  ['a user whom the policy allows', '/admin/users?all', [bearing(root)], 200],
+  ['a user that the policy allows', '/admin/users?all', [bearing(root)], 200],
   ['the second of two cookies', '/', [`Cookie: CF_Authorization=${forged}; CF_Authorization=${alice}`], 200]
 ])) {
   test(`${title}: ${expected}`, async () => {
