@@ -305,6 +305,26 @@ for (const [kind, create] of /** @type {const} */ ([['SQLite', sqliteDatabase], 
       assert.equal(await count(), 3)
     })
 
+    check('an account that has a user is not linked, even if it is told to wait again', async ({ serve, db, count }) => {
+      const app = await serve(verified)
+      const { id } = await ask(app, user('a', 'alice@acme.com'))
+      await db.run("UPDATE accounts SET awaited_email = 'alice@acme.com'")
+      assert.equal(await ask(app, user('b', 'alice@acme.com')), '503 ACCOUNTS_UNAVAILABLE')
+      assert.equal((await ask(app, user('a', 'alice@acme.com'))).id, id)
+      assert.deepEqual([await count(), await count('users')], [1, 1])
+    })
+
+    check('accounts from before can be told to wait, by the statement of the README', async ({ serve, db }) => {
+      const letters = kind === 'SQLite' ? 'lower(email)' : 'lower(email COLLATE "C")'
+      const ids = ['5c9b5b5e-3d5f-4d4c-9d6c-0d9c3a1f4b01', '5c9b5b5e-3d5f-4d4c-9d6c-0d9c3a1f4b02']
+      const emails = ['Alice@Acme.com', 'ÉVE@acme.com']
+      for (const i of [0, 1]) await db.run(`INSERT INTO accounts (id, email) VALUES ('${ids[i]}', '${emails[i]}')`)
+      await db.run(`UPDATE accounts SET awaited_email = ${letters} WHERE id NOT IN (SELECT account_id FROM users)`)
+      const app = await serve(verified)
+      assert.equal((await ask(app, user('a', 'alice@acme.com'))).id, ids[0])
+      assert.equal((await ask(app, user('e', 'Éve@acme.com'))).id, ids[1])
+    })
+
     for (const [title, email, identity, options] of /** @type {const} */ ([
       ['no provider is trusted', 'alice@acme.com', {}, {}],
       ['another provider is trusted', 'alice@acme.com', {}, { verifiedBy: ['azureAD'] }],

@@ -45,7 +45,7 @@ export const accounts = fp(registerAccounts, { name: 'accounts', dependencies: [
  * @param {import('fastify').FastifyRequest} request
  */
 export function accountOf ({ account }) {
-  if (account === null) throw new NoAccountError()
+  if (account == null) throw new NoAccountError() // also `undefined`, where the hooks have not run
   return account
 }
 
@@ -82,7 +82,7 @@ function accountFinder ({
    */
   async function ofUser (user, log) {
     const key = { issuer: user.claims.iss, subject: user.subject }
-    // A database can end a text at such a character, and so take two subjects for one.
+    // A database can end a text at a null character, and so take two subjects for one.
     if (/\p{Cc}/u.test(key.subject)) throw new NoAccountError()
     let account = await store.find(key)
     if (account === null) {
