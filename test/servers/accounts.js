@@ -305,7 +305,7 @@ for (const [kind, create] of /** @type {const} */ ([['SQLite', sqliteDatabase], 
       assert.equal(await count(), 3)
     })
 
-    check('an account that has a user is not linked, even if it is told to wait again', async ({ serve, db, count }) => {
+    check('an account that has a user is not linked, even if told to wait again', async ({ serve, db, count }) => {
       const app = await serve(verified)
       const { id } = await ask(app, user('a', 'alice@acme.com'))
       await db.run("UPDATE accounts SET awaited_email = 'alice@acme.com'")
