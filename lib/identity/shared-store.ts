@@ -8,7 +8,10 @@ import { isObject } from '../util/is-object.js'
 export interface CfAccessStore {
   /** The value of a key; `undefined` for none. */
   get (key: string): unknown
-  /** @param ttl milliseconds after which the value is forgotten */
+  /**
+   * Keeps a value.
+   * @param ttl milliseconds after which it is forgotten
+   */
   set (key: string, value: string, ttl: number): unknown
   /** Forgets a key. */
   delete (key: string): unknown
