@@ -18,7 +18,10 @@ import {
 
 /** How the team's keys are kept. */
 export interface CfAccessKeysOptions {
-  /** Keys older than this are refreshed in the background (stale-while-revalidate). Default `'1h'`. */
+  /**
+   * Keys of about this age are refreshed in the background (stale-while-revalidate); up to a tenth younger, so that
+   * many processes refresh apart. Default `'1h'`.
+   */
   maxAge?: CfAccessDuration
   /** Keys older than this are no longer trusted. At least `maxAge`. Default `'24h'`. */
   maxStale?: CfAccessDuration

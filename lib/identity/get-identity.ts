@@ -112,9 +112,9 @@ export class GetIdentityClient {
     if (elapsed(this.#lookedAt.get(token) ?? -Infinity, now) < LOOK_EVERY) return
     this.#lookedAt.set(flatCopy(token), now)
     const shared = await store.read(token)
+    if (shared === null || shared.at > Date.now()) return
     const own = this.#known.get(token)
-    const isOld = own !== undefined && !(own instanceof Backoff) && own.at >= (shared?.at ?? 0)
-    if (shared === null || isOld || shared.at > Date.now()) return
+    if (own !== undefined && !(own instanceof Backoff) && own.at >= shared.at) return
     const known = interpret(shared, identity)
     if (known !== null) this.#known.set(flatCopy(token), known)
   }

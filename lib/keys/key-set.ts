@@ -60,6 +60,9 @@ export interface KeyObserver {
   failed (url: string, reason: string): void
 }
 
+// Processes that have started together refresh apart, up to this part of `maxAge` early.
+const JITTER = 0.1
+
 export class KeySet {
   readonly source: KeySource
   readonly #observers = new Set<KeyObserver>()
@@ -71,6 +74,8 @@ export class KeySet {
   /** When the keys were last confirmed, in milliseconds since the Unix epoch; for initial keys, as if they were old. */
   #confirmedAt = -Infinity
   #fetchedAt: number | null = null
+  /** The age, in milliseconds, at which a refresh starts. */
+  #refreshAfter = 0
   /** When a refresh for an unknown `kid` was last started, in milliseconds since the Unix epoch. */
   #unknownKidAt = -Infinity
   /** The latest failure; `null` since the endpoint last answered. */
@@ -96,11 +101,11 @@ export class KeySet {
   }
 
   /**
-   * Starts a refresh in the background when the keys are older than `maxAge` (stale-while-revalidate).
+   * Starts a refresh in the background when the keys are about `maxAge` old (stale-while-revalidate).
    * @param now milliseconds since the Unix epoch
    */
   refreshIfStale (now: number): void {
-    if (this.#age(now) >= this.source.times.maxAge) this.#refreshUnlessBackingOff(now)
+    if (this.#age(now) >= this.#refreshAfter) this.#refreshUnlessBackingOff(now)
   }
 
   /** Prepares {@link getKey}: synchronously when the key is at hand, else after a fetch that can bring it. */
@@ -217,6 +222,7 @@ export class KeySet {
 
   #accept (keys: PublishedKeys): void {
     this.#confirmedAt = this.#fetchedAt = Date.now()
+    this.#refreshAfter = this.source.times.maxAge * (1 - JITTER * Math.random())
     this.#failure = null
     if (isSame(keys, this.#keys)) return
     this.#keys = keys

@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { cfAccess, onSessionEnd, type CfAccessOptions, type CfAccessStore } from '../../lib/index.js'
+import { createVerifier } from '../../lib/verifier.js'
 import type { AccessTeam } from '../../lib/testing/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
 import { expectAdmitted, expectRejected } from '../fixtures/expect.js'
@@ -125,6 +127,19 @@ t.test('a sign-out is kept as long as its token is accepted', async t => {
   await expectRejected(t, late.app, token, 401, 'TOKEN_INVALID')
 })
 
+t.test('a verifier without Fastify learns of a sign-out too, and warns of a store that fails', async t => {
+  const { team, store, a } = await startFleet(t)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  const verifier = createVerifier({ teamDomain: team.domain, audience: AUD, store })
+  t.teardown(() => verifier.close())
+  await t.rejects(verifier.verify(token), { code: 'FST_CF_ACCESS_TOKEN_INVALID', reason: 'signed-out' })
+  const warned = once(process, 'warning')
+  store.get = async () => { throw new Error('down') }
+  t.match(await verifier.verify(tokenOf(team, 'bob@acme.com')), { email: 'bob@acme.com' })
+  t.match((await warned)[0], { name: 'CfAccessWarning', message: /The store does not answer.*down/ })
+})
+
 t.test('a socket is told of a sign-out elsewhere when its process learns of it', async t => {
   const { clock, team, a, b } = await startFleet(t)
   const token = tokenOf(team)
@@ -163,11 +178,14 @@ t.test('a revocation that one process notices is seen by another within a second
 })
 
 t.test('details are shared, for as long as they are cached', async t => {
-  const { clock, team, a, b } = await startFleet(t, { details: { maxAge: '10s' } })
+  const { clock, team, store, a, b } = await startFleet(t, { details: { maxAge: '10s' } })
   const token = tokenOf(team, 'alice@acme.com', { identity: { groups: [{ name: 'admins' }] } })
   const request = { url: '/groups', headers: bearing(token) }
   for (const { app } of [a, b]) t.match((await expectAdmitted(t, app, request)).json(), [{ name: 'admins' }])
   t.equal(questionsTo(team), 1)
+  const { calls } = store
+  await expectAdmitted(t, b.app, request)
+  t.equal(store.calls, calls, 'within a second the store is not asked again')
   clock.move(10_000)
   await expectAdmitted(t, b.app, request)
   t.equal(questionsTo(team), 2)

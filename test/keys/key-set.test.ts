@@ -424,7 +424,7 @@ for (const [name, keys] of Object.entries(SUCCESSORS)) {
     const remembered = endpoint.token()
     await expectAdmitted(t, app, remembered)
     endpoint.published = { keys }
-    clock.move(KEYS.maxAge - 1)
+    clock.move(KEYS.maxAge * 0.9 - 1)
     await expectAdmitted(t, app, remembered)
     t.equal(endpoint.requests.length, 1, 'the keys are young')
     await refresh(clock, app, endpoint)
@@ -707,13 +707,32 @@ t.test('K-21 a server that starts later takes the keys that are there, unless th
     fetches++
     return fetch(url, init)
   }
-  for (const [later, expected] of [[0, 1], [KEYS.maxAge - 1, 1], [1, 2]] as const) {
+  for (const [later, expected] of [[0, 1], [KEYS.maxAge * 0.9 - 1, 1], [KEYS.maxAge * 0.1 + 1, 2]] as const) {
     clock.move(later)
     const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS), fetch: counting })
     await nextTurn() // the start does not wait for the fetch to begin
     t.equal(fetches, expected)
     await expectAdmitted(t, app, endpoint.token())
   }
+})
+
+t.test('processes that have started together refresh their keys apart', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  let fetches = 0
+  // A fetch of its own makes a key set of its own, as in another process.
+  const start = async (): Promise<FastifyInstance> => await startApp(t, endpoint, {
+    keys: inMilliseconds(KEYS),
+    fetch: async (url, init) => { fetches++; return await fetch(url, init) }
+  })
+  const apps = await Promise.all(Array.from({ length: 40 }, start))
+  const refreshed = (): number => apps.filter(app => app.cfAccess.status()[0]!.lastSuccess === clock.now).length
+  await until(() => refreshed() === apps.length)
+  fetches = 0
+  clock.move(KEYS.maxAge * 0.95)
+  await Promise.all(apps.map(async app => await expectAdmitted(t, app, endpoint.token())))
+  t.ok(fetches > 0 && fetches < apps.length, `${fetches} of ${apps.length} at 95 % of maxAge`)
+  await until(() => refreshed() === fetches)
 })
 
 t.test('registrations that keep their keys otherwise do not share them', async t => {
