@@ -76,7 +76,7 @@ function report (error: Rejection, request: FastifyRequest): void {
   if (isOfClient(error)) {
     const { facts } = error
     log.debug(facts, 'what the Cloudflare Access guard compared')
-    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, credentials, hint })
+    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, hint })
   }
   if (!channels.rejection.hasSubscribers) return
   const word = isOfClient(error) ? error.reason : null

@@ -1,5 +1,4 @@
 /** Notices when the last rejections of a registration have one cause, and says so with what to do. */
-import type { CfAccessCredential } from './access/credentials.js'
 import type { RejectionFacts } from './errors.js'
 import { REASONS, type CfAccessReason } from './reasons.js'
 import { elapsed } from './util/elapsed.js'
@@ -9,7 +8,6 @@ export interface RejectionCause {
   readonly reason: CfAccessReason
   readonly rule: string | undefined
   readonly facts: RejectionFacts
-  readonly credentials: readonly CfAccessCredential[]
   /** What to do, where more is known than the reason. */
   readonly hint: string | undefined
 }
@@ -47,7 +45,6 @@ export class RejectionPatterns {
 }
 
 /** Equal for rejections that one cure ends. */
-function causeOf ({ reason, rule, facts, credentials }: RejectionCause): string {
-  const also = BY_RECEIVED.has(reason) ? facts.received : reason === 'missing' ? credentials : rule
-  return JSON.stringify([reason, also])
+function causeOf ({ reason, rule, facts, hint }: RejectionCause): string {
+  return JSON.stringify([reason, BY_RECEIVED.has(reason) ? facts.received : hint ?? rule])
 }
