@@ -108,7 +108,7 @@ t.test('X-03 nothing of a token is logged, sent or shown', async t => {
   t.match(lines.join(''), /"level":50.*FST_CF_ACCESS_TOKEN_INVALID/, 'and the error by its handler')
   const secrets = [...tokens, alice].flatMap(token => token.split(/[.,]/)).filter(part => part.length > 2)
   const words = [...secrets, 'secret-kid', 'mallory', 'alice@acme.com\n']
-  // What names no one can be compared with the settings.
+  // What identifies no user can be compared with the settings.
   const atDebugOnly = [String(team.certs.keys[0]!['kid']), OTHER_AUD, strangers.domain]
   t.match(lines.join(''), new RegExp(`"level":20.*${OTHER_AUD}`))
   for (const line of [...lines.filter(line => !line.includes('keys changed')), ...shown]) {

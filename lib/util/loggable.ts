@@ -1,6 +1,6 @@
 /** What of an unverified token can be logged. */
 
-// AUD tags and kids, teams, token types, names of algorithms: texts that name no one.
+// AUD tags and kids, teams, token types, names of algorithms: texts that identify no user.
 const FORMS = [
   '[\\da-f]{64}',
   'https://[a-z\\d-]{1,63}(?:\\.fed)?\\.cloudflareaccess\\.com',
