@@ -223,6 +223,7 @@ t.test('the line at debug says what was compared', async t => {
     ['audience', token({ claims: { aud: ['alice@acme.com', 1, [2], {}, null] } }), [AUD],
       ['a text of 14 characters', 'a value of the type number', 'a list', 'a value of the type object',
         'a value of the type object']],
+    ['audience', token({ claims: { aud: Array(8).fill('x') } }), [AUD], Array(8).fill('a text of 1 characters')],
     ['audience', token({ claims: { aud: Array(10).fill('x') } }), [AUD],
       [...Array(8).fill('a text of 1 characters'), 'and 2 more']],
     ['type', INVALID['type']!, 'app', 'org'],
@@ -241,6 +242,7 @@ t.test('the line at debug says what was compared', async t => {
     const what = `${reason} ${JSON.stringify(received)}`
     t.match(info, { level: 30, reason }, what)
     t.match(debug, { level: 20, expected, received }, what)
+    if (Array.isArray(received)) t.strictSame(debug?.['received'], received, `${what}, and nothing more`)
     t.equal(lines.length, 2)
   }
   const [aged, agedLines] = await startLogged(t, { maxTokenAge: '1m' })

@@ -43,7 +43,8 @@ export const subjects = {
     sources: ['lib/identity', 'lib/util/task-queue.ts'],
     tests: [
       'identity/details', 'token/check-claims', 'policy/policy', 'policy/details-selectors', 'token/cache',
-      'application/closing', 'channels', 'identity/session-end', 'sign-out', 'dev/options', 'optional'
+      'application/closing', 'channels', 'identity/session-end', 'identity/shared-store', 'sign-out', 'dev/options',
+      'optional'
     ]
   },
   policy: {
