@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { inspect } from 'node:util'
 import fastifyAuth from '@fastify/auth'
+import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import {
@@ -242,9 +243,14 @@ t.test('the line at debug says what was compared', async t => {
     const what = `${reason} ${JSON.stringify(received)}`
     t.match(info, { level: 30, reason }, what)
     t.match(debug, { level: 20, expected, received }, what)
+    t.strictSame(debug?.['expected'], expected, `${what}, and nothing more is expected`)
     if (Array.isArray(received)) t.strictSame(debug?.['received'], received, `${what}, and nothing more`)
     t.equal(lines.length, 2)
   }
+  const { nbf, ...others } = decodeJwt(token({ expiresIn: '-10m' }))
+  lines.length = 0
+  await app.inject({ url: '/', headers: bearing(token({ claims: { ...others, nbf: undefined } })) })
+  t.ok(nbf !== undefined && !('nbf' in (lines[1]!['received'] as object)), 'no claim that is absent')
   const [aged, agedLines] = await startLogged(t, { maxTokenAge: '1m' })
   await aged.inject({ url: '/', headers: bearing(token({ issuedIn: '-5m' })) })
   t.match(agedLines, [{ reason: 'age' }, { expected: { maxTokenAge: 60 }, received: { iat: -300 } }])

@@ -184,7 +184,6 @@ export class KeySet {
     try {
       this.#keys = await readKeys(initial)
       this.#confirmedAt = Date.now() - this.source.times.maxAge
-      this.#version++
     } catch (error) {
       this.#fail(explain(error))
     }

@@ -971,6 +971,20 @@ t.test('each change of the keys and each failed refresh is logged once a server'
   t.same(logged(), [], 'the same keys as before')
 })
 
+t.test('a failed first fetch does not use up the refresh for an unknown kid', async t => {
+  const clock = stopClock(t)
+  const endpoint = await startEndpoint(t, team)
+  await endpoint.outage('refusing')
+  const app = await startApp(t, endpoint, { keys: inMilliseconds(KEYS) })
+  await expectUnavailable(t, app, endpoint.token())
+  await endpoint.outage(null)
+  endpoint.published = { keys: [current] }
+  clock.move(500)
+  await expectAdmitted(t, app, endpoint.token(), 'restored')
+  endpoint.published = { keys: [current, previous] }
+  await expectAdmitted(t, app, endpoint.token({ which: 'previous' }), 'a key that is new')
+})
+
 t.test('initial keys admit while the endpoint is down, and for no longer than stale keys', async t => {
   const clock = stopClock(t)
   const endpoint = await startEndpoint(t, team)

@@ -4,7 +4,9 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { cfAccess, channels, type CfAccessOptions, type CfAccessRejection } from '../../lib/index.js'
+import {
+  cfAccess, channels, type CfAccessOptions, type CfAccessRejection, type TokenInvalidError
+} from '../../lib/index.js'
 import { AUD, bearing, createApp, listen, OTHER_AUD, startTeam } from '../fixtures/index.js'
 
 const THIRD_AUD = 'c'.repeat(64)
@@ -154,6 +156,15 @@ t.test('verify() takes the hostname', async t => {
   await t.rejects(verify(tokens.a, { hostname: 'evil.com' }), { code, reason: 'host' })
   await t.rejects(verify(tokens.a),
     { code: 'FST_CF_ACCESS_OPTIONS_INVALID', message: /^verify\(token, \{ hostname \}\) takes a hostname/ })
+  const expected = ['app.example.com', '*.example.net', 'own.example.net']
+  for (const [hostname, received] of [
+    ['evil.com', 'evil.com'], ['x', 'x'], ['[::2]:80', '[::2]:80'], ['x'.repeat(255), 'x'.repeat(255)],
+    ['', 'a text of 0 characters'], ['x'.repeat(256), 'a text of 256 characters'],
+    [' x', 'a text of 2 characters'], ['x ', 'a text of 2 characters'], ['a@b', 'a text of 3 characters']
+  ] as const) {
+    const error = await verify(tokens.a, { hostname }).catch((error: unknown) => error)
+    t.strictSame((error as TokenInvalidError).facts, { expected, received }, hostname)
+  }
   const everywhere = await start(t, { audience: AUD })
   await everywhere.cfAccess.verify(tokens.a)
   await everywhere.cfAccess.verify(tokens.a, { hostname: 'evil.com' })
