@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { decodeJwt } from 'jose'
 import { isNavigation, localPath } from '../access/login.js'
-import { EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
+import { CLIENT_ID_HEADER, CLIENT_SECRET_HEADER, EMAIL_HEADER, TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
 import { hasPreflightHeaders } from '../coverage/preflight.js'
 import type { CfAccessClaims } from '../identity/claims.js'
 import { readMachineDetails, readUserDetails } from '../identity/details.js'
@@ -75,7 +75,7 @@ export class Gate {
 
   /** A cookie beside the pair is ignored; an incomplete or repeated pair is rejected. */
   #service (request: FastifyRequest, { audience }: Application): Caller {
-    const { 'cf-access-client-id': clientId, 'cf-access-client-secret': secret } = request.headers
+    const { [CLIENT_ID_HEADER]: clientId, [CLIENT_SECRET_HEADER]: secret } = request.headers
     if (secret === undefined || this.#settings.services.get(String(clientId)) !== secret) {
       note(request, 'no such service token')
       throw new ServiceTokenError()
@@ -150,7 +150,7 @@ function accessHeaders ({ token, claims: { email } }: Caller): IncomingHttpHeade
 }
 
 function bringsServiceToken (headers: IncomingHttpHeaders): boolean {
-  return headers['cf-access-client-id'] !== undefined || headers['cf-access-client-secret'] !== undefined
+  return headers[CLIENT_ID_HEADER] !== undefined || headers[CLIENT_SECRET_HEADER] !== undefined
 }
 
 /** @see RFC 6750, section 3; RFC 9728, section 5.1 */

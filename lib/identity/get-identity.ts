@@ -11,7 +11,7 @@ import { TaskQueue } from '../util/task-queue.js'
 import { TokenMap } from '../util/token-map.js'
 import { readMachineDetails, readUserDetails, type CfAccessDetails } from './details.js'
 import type { CfAccessIdentity } from './identity.js'
-import type { SharedAnswer, SharedStore } from './shared-store.js'
+import { LOOK_EVERY, type SharedAnswer, type SharedStore } from './shared-store.js'
 
 /** How answers are fetched and cached. */
 export interface DetailsSettings {
@@ -42,9 +42,6 @@ const MAX_REQUESTS = 32
 
 /** Milliseconds. */
 const MAX_WAIT = 30_000
-
-/** Milliseconds: how soon this process knows what another one was told. */
-const LOOK_EVERY = 1000
 
 // With these statuses the trouble can be with one token, such as one that is too long; requests for others can succeed.
 const ABOUT_ONE_TOKEN = [200, 400, 413, 414, 431]

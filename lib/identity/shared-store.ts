@@ -24,6 +24,9 @@ export interface SharedAnswer {
   readonly answer: Readonly<Record<string, unknown>> | null
 }
 
+/** Milliseconds between two looks for one token: how soon a process knows what another one was told. */
+export const LOOK_EVERY = 1000
+
 const PREFIX = 'fastify-cf-access:v1:'
 const SIGNED_OUT = ':signed-out'
 

@@ -9,7 +9,7 @@ import type { GetIdentityClient } from '../identity/get-identity.js'
 import {
   identify, isMadeBy, type CfAccessIdentity, type DetailsSource, type SessionSource
 } from '../identity/identity.js'
-import type { SharedStore } from '../identity/shared-store.js'
+import { LOOK_EVERY, type SharedStore } from '../identity/shared-store.js'
 import type { SignOuts } from '../identity/sign-outs.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
@@ -21,9 +21,6 @@ import { TokenCache, type CachedToken } from './cache.js'
 import { checkClaims, expiryOf, type ClaimRules } from './check-claims.js'
 import { JwsParser, type UnverifiedJws } from './jws.js'
 import { observed } from './observed.js'
-
-/** Milliseconds: how soon a session that another process has ended is over here. */
-const LOOK_EVERY = 1000
 
 /** How a registration's tokens are verified. */
 export interface VerifierSettings extends ClaimRules {
