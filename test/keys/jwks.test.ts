@@ -38,3 +38,16 @@ t.test('K-12 a key with malformed key_ops is ignored, and a good key beside it w
     t.equal((await ask(app, endpoint.token({ which: 'previous' }))).statusCode, 401)
   }
 })
+
+t.test('initial keys need one usable key, whatever else is in the set', async t => {
+  const endpoint = await startEndpoint(t, team)
+  const start = (keys: object[]): Promise<unknown> => startApp(t, endpoint, { keys: { initial: { keys } } })
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  const weak = { ...publicKey.export({ format: 'jwk' }), kid: 'weak' }
+  const encrypting = { ...current!, use: 'enc' }
+  await t.resolves(start([{}, weak, encrypting, current!]), 'one of them')
+  const message = /^Option "keys\.initial" is .* a JWK Set with a usable key/
+  for (const [name, keys] of Object.entries({ weak: [weak], encrypting: [encrypting], both: [weak, encrypting] })) {
+    await t.rejects(start(keys), { message }, name)
+  }
+})
