@@ -9,13 +9,13 @@ export const AUDIENCE = 'a'.repeat(64)
 
 /** A team whose tokens name a domain of Cloudflare's, since some contestants take no other. */
 export class Access {
-  /** @type {import('../../dist/testing/index.js').AccessTeam} */
-  #team
+  /** @readonly @type {import('../../dist/testing/index.js').AccessTeam} */
+  team
   #signed = 0
 
   /** @param {import('../../dist/testing/index.js').AccessTeam} team */
   constructor (team) {
-    this.#team = team
+    this.team = team
   }
 
   static async start () {
@@ -24,15 +24,17 @@ export class Access {
 
   /** Where the keys really are. */
   get certsUrl () {
-    return this.#team.domain + CERTS_PATH
+    return this.team.domain + CERTS_PATH
   }
 
   /**
    * A token that no contestant has seen.
-   * @param {{ audience?: string, iss?: string, expiresIn?: import('../../dist/index.js').CfAccessDuration }} [claims]
+   * @param {Partial<import('../../dist/testing/index.js').UserTokenOptions['claims']> & { audience?: string,
+   * expiresIn?: import('../../dist/index.js').CfAccessDuration }} [claims] what is other than right
    */
-  token ({ audience = AUDIENCE, iss = DOMAIN, expiresIn = '24h' } = {}) {
-    return this.#team.userToken({ email: `user-${this.#signed++}@example.com`, audience, expiresIn, claims: { iss } })
+  token ({ audience = AUDIENCE, expiresIn = '24h', ...claims } = {}) {
+    const email = `user-${this.#signed++}@example.com`
+    return this.team.userToken({ email, audience, expiresIn, claims: { iss: DOMAIN, ...claims } })
   }
 
   /** @param {number} count @param {Parameters<Access['token']>[0]} [claims] what is other than right */
@@ -41,6 +43,6 @@ export class Access {
   }
 
   close () {
-    return this.#team.close()
+    return this.team.close()
   }
 }

@@ -8,6 +8,7 @@
  */
 import { Access } from './access.js'
 import { heading } from './report.js'
+import { behaviour } from './works/behaviour.js'
 import { burst } from './works/burst.js'
 import { cold } from './works/cold.js'
 import { cookies } from './works/cookies.js'
@@ -19,7 +20,7 @@ import { targets } from './works/targets.js'
 import { verify } from './works/verify.js'
 import { warm } from './works/warm.js'
 
-const works = { warm, cookies, cold, rejected, burst, guard, verify, targets, memory, start }
+const works = { behaviour, warm, cookies, cold, rejected, burst, guard, verify, targets, memory, start }
 
 const names = process.argv.slice(2)
 const unknown = names.find(name => !Object.hasOwn(works, name))
