@@ -7,12 +7,14 @@ import { parseFlags, type ParsedFlags } from '../util/flags.js'
 import { isObject } from '../util/is-object.js'
 import { describe } from '../util/option-errors.js'
 import type { AccessEdgeOptions } from './options.js'
+import type { RunCommand } from './run.js'
 
 const KINDS = Object.keys(faults).join(', ').replace(/(.{1,60})(?: |$)/g, `${' '.repeat(31)}$1\n`).trimEnd()
 
-export const USAGE = `Usage: fastify-cf-access dev --to URL [options]
+export const USAGE = `Usage: fastify-cf-access dev --to URL [options] [-- COMMAND]
 
-Emulates Cloudflare Access in front of your app, on loopback, for development.
+Emulates Cloudflare Access in front of your app, on loopback, for development. A COMMAND that starts your app is run
+beside it, such as node server.js, with CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set; both end together.
 
   --to URL                     your app, such as http://127.0.0.1:3000
   --port NUMBER                the port to listen on, on 127.0.0.1 and ::1; default 4000
@@ -59,14 +61,19 @@ const FLAGS = {
 type Flags = ReturnType<typeof parse>['values']
 
 /** A parsed command line. */
-export type Command = 'help' | 'version' | { readonly dev: AccessEdgeOptions }
+export type Command = 'help' | 'version' | {
+  readonly dev: AccessEdgeOptions
+  /** What stands behind `--`: the application's own command. */
+  readonly run?: RunCommand
+}
 
 /**
  * @param args without the names of Node.js and of the script
  * @throws {OptionsInvalidError} for a malformed command line. The options themselves are not checked yet.
  */
 export async function readArguments (args: readonly string[]): Promise<Command> {
-  const { values, positionals: [command, extra] } = parse(args)
+  const end = args.indexOf('--')
+  const { values, positionals: [command, extra] } = parse(end === -1 ? args : args.slice(0, end))
   if (values.version === true) return 'version'
   if (values.help === true || (command === undefined && args.length === 0)) return 'help'
   if (command !== 'dev' || extra !== undefined) {
@@ -74,7 +81,13 @@ export async function readArguments (args: readonly string[]): Promise<Command> 
       `The command is ${describe(command === 'dev' ? extra : command)}; it takes "dev" or "doctor". See --help.`)
   }
   const file = values.config === undefined ? {} : await readConfig(values.config)
-  return { dev: { ...file, ...optionsOf(values) } as AccessEdgeOptions }
+  const dev = { ...file, ...optionsOf(values) } as AccessEdgeOptions
+  return end === -1 ? { dev } : { dev, run: runCommandOf(args.slice(end + 1)) }
+}
+
+function runCommandOf ([program, ...args]: readonly string[]): RunCommand {
+  if (program !== undefined) return [program, ...args]
+  throw new OptionsInvalidError('Nothing follows "--"; it takes the command that starts your app.')
 }
 
 function parse (args: readonly string[]): ParsedFlags<typeof FLAGS> {

@@ -62,6 +62,43 @@ t.test('it says what it is, and how to use it, ready to paste', async t => {
   t.strictSame(await once(child, 'close'), [0, null])
 })
 
+const FROM_ENV = `
+  const { CF_ACCESS_TEAM_DOMAIN, CF_ACCESS_AUD } = process.env
+  console.log(CF_ACCESS_TEAM_DOMAIN, CF_ACCESS_AUD)`
+
+t.test('it runs the application beside it, with its settings, and ends with its exit code', async t => {
+  const args = ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0', '--audience', 'my-tag', '--']
+  const { code, out, error } = await outcomeOf(run(t, [...args, process.execPath, '-e', `${FROM_ENV}; process.exit(7)`]))
+  t.equal(error, '')
+  t.equal(code, 7)
+  t.match(out, /^Runs [^]*node[^]* with CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set\.$/m)
+  t.match(out, /^http:\/\/localhost:\d+ my-tag$/m)
+  t.notMatch(out, 'Environment variables')
+})
+
+t.test('it ends the application with itself', async t => {
+  const script = `${FROM_ENV}; process.on('SIGTERM', () => process.exit(3)); setInterval(() => {}, 1000)`
+  const child = run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0', '--', process.execPath, '-e', script])
+  let heard = ''
+  for await (const chunk of child.stdout!) {
+    heard += chunk
+    if (/^http:.*$/m.test(heard)) child.kill('SIGINT') && child.kill('SIGTERM')
+  }
+  t.equal(child.exitCode ?? (await once(child, 'exit'))[0], 3, 'SIGINT alone leaves the end to the application')
+})
+
+t.test('it says what it cannot run', async t => {
+  const outcome = await outcomeOf(run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0', '--', 'no-such-program']))
+  t.match(outcome, { code: 1, error: /^no-such-program cannot be started: .*ENOENT\n$/ })
+})
+
+t.test('an application that a signal ends is an error', async t => {
+  const script = 'process.kill(process.pid, "SIGKILL")'
+  const { code } = await outcomeOf(
+    run(t, ['dev', '--to', 'http://127.0.0.1:3000', '--port', '0', '--', process.execPath, '-e', script]))
+  t.equal(code, 1)
+})
+
 t.test('it says when the application does not answer', async t => {
   const child = run(t, ['dev', '--to', 'http://127.0.0.1:1', '--port', '0'])
   let heard = ''
@@ -140,6 +177,12 @@ t.test('one flag is enough for an application', async t => {
   }
 })
 
+t.test('what follows -- is the application\'s own command', async t => {
+  t.strictSame(await readArguments(['dev', '--port', '1', '--', 'node', '--port', '2']),
+    { dev: { port: 1 }, run: ['node', '--port', '2'] })
+  t.equal(await readArguments(['dev', '--help', '--', 'node']), 'help')
+})
+
 t.test('an outage need not be named', async t => {
   t.strictSame(await readArguments(['dev', '--outage']), { dev: { outage: 'down' } })
   t.strictSame(await readArguments(['dev', '--outage', '--rotate', '60s']), { dev: { outage: 'down', rotate: '60s' } })
@@ -162,6 +205,7 @@ t.test('what it cannot understand it says', async t => {
     [['start'], /The command is 'start'; it takes "dev" or "doctor"\./],
     [['dev', 'http://127.0.0.1:3000'], /The command is 'http:\/\/127\.0\.0\.1:3000'/],
     [['--to', 'x'], /The command is undefined/],
+    [['dev', '--to', 'x', '--'], /^Nothing follows "--"; it takes the command that starts your app\.$/],
     [['dev', '--too', 'x'], /"--too" is not known; did you mean "--to"\?/],
     [['dev', '--to'], /'--to <value>' argument missing.*See --help/],
     [['dev', '--help=yes'], /--help.* does not take an argument.*See --help/],
