@@ -12,7 +12,7 @@ import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.
 import { root } from './fixtures/root.js'
 
 const readme = await readFile(join(root, 'README.md'), 'utf8')
-const docs = await readdir(join(root, 'docs'))
+const docs = (await readdir(join(root, 'docs'))).filter(name => name.endsWith('.md'))
 const pages = [readme, ...await Promise.all(docs.map(async name => await readFile(join(root, 'docs', name), 'utf8')))]
 const SNIPPET = /```[jt]s title=([\w-]+)\n(.*?)```/gs
 const snippets = new Map([...pages.join('').matchAll(SNIPPET)].map(([, title, code]) => [title!, code!]))
@@ -21,7 +21,7 @@ const { cfAccess } = exported
 
 function snippet (title: string): string {
   const code = snippets.get(title)
-  if (code === undefined) throw new Error(`README has no snippet with the title ${title}`)
+  if (code === undefined) throw new Error(`no page has a snippet with the title ${title}`)
   return code
 }
 
@@ -37,17 +37,18 @@ function run (t: Test, code: string): ChildProcess {
   const own = code.replace("'acme'", `'${team.domain}'`)
     .replace('await app.listen({ port: 3000 })', "console.log(await app.listen({ port: 0, host: '127.0.0.1' }))")
   const child = spawn(process.execPath, [join(t.testdir({ 'snippet.mjs': own }), 'snippet.mjs')], {
-    env: { ...process.env, CF_ACCESS_AUD: AUD }, stdio: ['ignore', 'pipe', 'inherit']
+    env: { ...process.env, CF_ACCESS_TEAM_DOMAIN: team.domain, CF_ACCESS_AUD: AUD }, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill())
   return child
 }
 
-async function originOf (child: ChildProcess): Promise<string> {
-  const lines = createInterface({ input: child.stdout! })
-  const [origin] = await Promise.race([once(lines, 'line'), once(lines, 'close')])
-  if (origin === undefined) throw new Error('the snippet ended before it listened')
-  return origin
+/** The first line that is no line of the log. */
+async function lineOf (child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) {
+    if (!line.startsWith('{')) return line
+  }
+  throw new Error('the snippet ended before it said anything')
 }
 
 const USES = [
@@ -58,7 +59,7 @@ const USES = [
 
 for (const { title, open, guarded, method } of USES) {
   t.test(`the README's ${title} guards what it says`, async t => {
-    const origin = await originOf(run(t, snippet(title)))
+    const origin = await lineOf(run(t, snippet(title)))
     const token = team.userToken({ email: 'root@acme.com', audience: AUD })
     t.equal((await fetch(origin + open)).status, 200)
     t.equal((await fetch(origin + guarded, { method })).status, 401)
@@ -66,8 +67,8 @@ for (const { title, open, guarded, method } of USES) {
   })
 }
 
-t.test('the README\'s OpenAPI document shows which routes are guarded', async t => {
-  const origin = await originOf(run(t, snippet('openapi')))
+t.test('the OpenAPI document shows which routes are guarded', async t => {
+  const origin = await lineOf(run(t, snippet('openapi')))
   const { components, paths } = await (await fetch(`${origin}/openapi.json`)).json() as {
     components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown, responses: object } }>
   }
@@ -76,21 +77,20 @@ t.test('the README\'s OpenAPI document shows which routes are guarded', async t 
   t.match(paths['/admin'], { get: { security: [{ cfAccess: [] }], responses: { 401: {}, 403: {}, 503: {} } } })
 })
 
-t.test('the README\'s listener hears of a rejection', async t => {
+t.test('the listener of the docs hears of a rejection', async t => {
   const listener = snippet('channels')
   const whole = `${snippet('prefix').replace('await app.listen({ port: 3000 })', '')}
     ${listener}
     await app.inject('/admin')`
-  const [line] = await once(createInterface({ input: run(t, whole).stdout! }), 'line')
-  t.equal(line, 'FST_CF_ACCESS_TOKEN_MISSING missing /admin')
+  t.equal(await lineOf(run(t, whole)), 'FST_CF_ACCESS_TOKEN_MISSING missing /admin')
 })
 
-t.test('the README\'s test of one\'s own routes passes', async t => {
+t.test('the test of one\'s own routes in the docs passes', async t => {
   const [code] = await once(run(t, snippet('testing')), 'exit')
   t.equal(code, 0)
 })
 
-t.test('the README\'s error handler answers 400 instead of 401, and changes nothing else', async t => {
+t.test('the error handler of the docs answers 400 instead of 401, and changes nothing else', async t => {
   const app = createApp(t)
   installOn(app, snippet('bad-request'))
   app.register(cfAccess, { teamDomain: team.domain, audience: AUD, policy: { include: { serviceToken: true } } })
@@ -100,16 +100,16 @@ t.test('the README\'s error handler answers 400 instead of 401, and changes noth
     { url: '/', headers: bearing(team.userToken({ email: 'a@acme.com', audience: AUD })) })).statusCode, 403)
 })
 
-t.test('the README\'s server of Node\'s own verifies too', async t => {
+t.test('the docs\' server of Node\'s own verifies too', async t => {
   const code = snippet('verifier')
     .replace('server.listen(3000)', "server.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port))")
-  const origin = await originOf(run(t, code))
+  const origin = await lineOf(run(t, code))
   t.equal((await fetch(origin)).status, 401)
   const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
   t.equal(await (await fetch(origin, { headers })).text(), 'hello a@acme.com')
 })
 
-t.test('the README\'s page greets a user who is logged in', async t => {
+t.test('the docs\' page greets a user who is logged in', async t => {
   const app = createApp(t)
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD })
   installOn(app, snippet('optional'))
@@ -118,7 +118,7 @@ t.test('the README\'s page greets a user who is logged in', async t => {
   t.equal((await app.inject({ url: '/', headers })).body, 'hello a@acme.com')
 })
 
-t.test('the README\'s map accepts each tag on its own hostname', async t => {
+t.test('the docs\' map accepts each tag on its own hostname', async t => {
   const app = createApp(t)
   const tags = { APP_TAG: AUD, SHOP_TAG: OTHER_AUD, STOCK_TAG: 'c'.repeat(64) }
   const code = snippet('hostnames').replace("'acme'", `'${team.domain}'`)
@@ -140,8 +140,9 @@ t.test('the readiness route of the docs is ready while a team has keys', async t
   t.match(ready.json(), [{ team: team.domain, state: 'fresh' }])
 })
 
-t.test('the README\'s configuration is one', async t => {
-  const [, config] = /```json\n(.*?)```/s.exec(readme)!
+t.test('the docs\' configuration is one', async t => {
+  const development = await readFile(join(root, 'docs', 'development.md'), 'utf8')
+  const [, config] = /```json\n(.*?)```/s.exec(development)!
   const edge = await startEdge(t, { ...JSON.parse(config!) })
   t.strictSame(edge.applications.map(({ path }) => path), ['/admin', '/reports', '/api', '/'])
 })
@@ -162,10 +163,12 @@ const COMPILER_OPTIONS = {
 const SURROUNDINGS = `
   import type {} from '@fastify/websocket'
   import type { FastifyInstance } from 'fastify'
-  import type plugin from 'fastify-cf-access'
+  import type * as plugin from 'fastify-cf-access'
   declare global {
     const app: FastifyInstance
-    const cfAccess: typeof plugin
+    const cfAccess: typeof plugin.cfAccess
+    const fromEnv: typeof plugin.fromEnv
+    const guard: typeof plugin.guard
     const APP_TAG: string
     const SHOP_TAG: string
     const STOCK_TAG: string
