@@ -9,9 +9,8 @@ import type { SharedStore } from './identity/shared-store.js'
 import type { SignOuts } from './identity/sign-outs.js'
 import type { CompiledPolicy, Denial } from './policy/policy.js'
 import type { Audience } from './token/audience.js'
-import { headerOrCookies, readHeader, type ReadTokens } from './token/extract.js'
+import { readHeader, readHeaderOrCookies, type ReadTokens } from './token/extract.js'
 import { Verifier, type TrustedTeam, type VerifierSettings } from './token/token-verifier.js'
-import type { ParseCookie } from './util/cookie-codec.js'
 import type { HttpRequest } from './util/http-request.js'
 import { andThen, attempt, type MaybePromise } from './util/maybe-promise.js'
 
@@ -47,13 +46,13 @@ export interface Checks {
 
 /** @param warn logs what an operator should see, once */
 export function createAdmission (
-  settings: AdmissionSettings, teams: readonly TrustedTeam[], shared: SharedState, parseCookie: ParseCookie,
+  settings: AdmissionSettings, teams: readonly TrustedTeam[], shared: SharedState,
   warn: (facts: object, message: string) => void
 ): Admission {
   const { policy, cookie, trustedOrigins, audience, clockTolerance, maxTokenAge, cacheMax, recheck } = settings
   return {
     policy,
-    readTokens: cookie ? headerOrCookies(parseCookie) : readHeader,
+    readTokens: cookie ? readHeaderOrCookies : readHeader,
     crossOrigin: new CrossOriginProtection(trustedOrigins, warn),
     audience,
     verifier: new Verifier({ clockTolerance, maxTokenAge, cacheMax, recheck }, teams, shared.signOuts, shared.store)

@@ -1,11 +1,10 @@
 /** The wiring of a registration with Fastify: options in, decorators and hooks out. */
 import type { IncomingMessage } from 'node:http'
-import fastifyCookie from '@fastify/cookie'
 import type {
   FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { sendToLogin, type Login } from './access/login.js'
+import { sendToLogin, type CookieCodec, type Login } from './access/login.js'
 import { logoutUrl } from './access/team.js'
 import { admit, createAdmission } from './admission.js'
 import { prefixOf } from './coverage/prefix.js'
@@ -30,7 +29,6 @@ import { signOut } from './sign-out.js'
 import { acceptedOn } from './token/audience.js'
 import type { TrustedTeam } from './token/token-verifier.js'
 import { prefetchKeys, releaseTeams, statusOf, trustTeams, type CfAccessTeamStatus } from './trusted-teams.js'
-import type { CookieCodec } from './util/cookie-codec.js'
 import { fromIncoming, type HttpRequest } from './util/http-request.js'
 
 /** `fastify.cfAccess`: the registration nearest to the instance it is read from. */
@@ -112,15 +110,14 @@ const registerCfAccess: FastifyPluginAsync<CfAccessOptions> = async (fastify, op
   const warn = (facts: object, message: string): void => fastify.log.warn(facts, message)
   const store = settings.store && new SharedStore(settings.store, warn)
   const teams = joinTeams(fastify, settings, keyObserver, store)
-  const cookies = await cookiesOf(fastify)
   const registration: Registration = {
-    ...createAdmission(settings, teams, { signOuts, store }, cookies.parseCookie, warn),
+    ...createAdmission(settings, teams, { signOuts, store }, warn),
     scope: fastify,
     prefixes: settings.prefixes?.map(prefix => prefixOf(fastify.prefix + prefix)) ?? null,
     global: settings.global,
     preflight: settings.preflight,
     teams,
-    login: settings.login ? loginOf(settings, cookies) : null,
+    login: settings.login ? loginOf(settings, await cookiesOf(fastify)) : null,
     logIdentity: settings.logIdentity,
     patterns: new RejectionPatterns(warn)
   }
@@ -193,6 +190,7 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
 async function cookiesOf (fastify: FastifyInstance): Promise<CookieCodec> {
   const pick = ({ parseCookie, serializeCookie }: FastifyInstance): CookieCodec => ({ parseCookie, serializeCookie })
   if (fastify.hasDecorator('parseCookie')) return pick(fastify)
+  const { default: fastifyCookie } = await import('@fastify/cookie') // only an app with a login loads it
   let cookies: CookieCodec
   await fastify.register(async scope => {
     await scope.register(fastifyCookie, { hook: false })

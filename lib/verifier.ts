@@ -2,7 +2,6 @@
  * The verifier without Fastify: for queue workers, other frameworks and servers of Node's own.
  * @module
  */
-import { parseCookie } from 'cookie'
 import type { IncomingHttpHeaders } from 'node:http'
 import { admit, createAdmission } from './admission.js'
 import type { CfAccessIdentity } from './identity/identity.js'
@@ -67,7 +66,7 @@ export function createVerifier (options: CfAccessVerifierOptions): CfAccessVerif
   }
   const store = settings.store && new SharedStore(settings.store, warn)
   const teams = trustTeams(settings, observer, store)
-  const admission = createAdmission(settings, teams, { signOuts: new SignOuts(), store }, parseCookie, warn)
+  const admission = createAdmission(settings, teams, { signOuts: new SignOuts(), store }, warn)
   prefetchKeys(teams)
   return {
     verify: async (token, { hostname } = {}) =>

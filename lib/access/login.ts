@@ -1,8 +1,8 @@
 /** Redirects a browser without a session to the team's login page, and from there back to the page it asked for. */
+import type { SerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { channels } from '../channels.js'
 import { TokenExpiredError, TokenMissingError } from '../errors.js'
-import type { CookieCodec } from '../util/cookie-codec.js'
 
 /** Where users log in. */
 export interface Login {
@@ -10,6 +10,12 @@ export interface Login {
   /** Its AUD tag; `undefined` for a host without an Access application. */
   readonly tagFor: (host: string) => string | undefined
   readonly cookies: CookieCodec
+}
+
+/** The functions of @fastify/cookie that the login needs. */
+export interface CookieCodec {
+  readonly parseCookie: (header: string) => Record<string, string | undefined>
+  readonly serializeCookie: (name: string, value: string, options?: SerializeOptions) => string
 }
 
 // Prevents redirect loops: after a login that sets no session (wrong settings, blocked cookies) the next request gets

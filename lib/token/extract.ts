@@ -1,7 +1,7 @@
 /** Extracts the tokens of a request: the header's, else each cookie's. */
 import type { IncomingHttpHeaders } from 'node:http'
+import { parseCookie } from 'cookie'
 import { TOKEN_COOKIE, TOKEN_HEADER } from '../access/protocol.js'
-import type { ParseCookie } from '../util/cookie-codec.js'
 
 /** The tokens of a request, in the order in which they are tried. */
 export type ReadTokens = (headers: IncomingHttpHeaders) => readonly string[]
@@ -21,16 +21,13 @@ export function readHeader (headers: IncomingHttpHeaders): readonly string[] {
 }
 
 /** Reads the header, else the cookies. */
-export function headerOrCookies (parseCookie: ParseCookie): ReadTokens {
-  return headers => {
-    const fromHeader = readHeader(headers)
-    if (fromHeader !== NONE || headers.cookie === undefined) return fromHeader
-    return readCookies(headers.cookie, parseCookie)
-  }
+export function readHeaderOrCookies (headers: IncomingHttpHeaders): readonly string[] {
+  const fromHeader = readHeader(headers)
+  return fromHeader !== NONE || headers.cookie === undefined ? fromHeader : readCookies(headers.cookie)
 }
 
 /** Parses one pair at a time, since the parser keeps only the first cookie of a name. */
-function readCookies (header: string, parseCookie: ParseCookie): readonly string[] {
+function readCookies (header: string): readonly string[] {
   const tokens: string[] = []
   let at = header.indexOf(TOKEN_COOKIE)
   while (at !== -1 && tokens.length < MAX_COOKIES) {
