@@ -29,6 +29,8 @@ export default {
   readme: 'README.md',
   projectDocuments: [...PAGES.map(page => `docs/${page}.md`), 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
   searchInDocuments: true,
+  searchGroupBoosts: { Documents: 4 },
+  customCss: 'docs/site.css',
   navigation: { includeFolders: false },
   disableSources: true,
   sort: ['source-order'],
