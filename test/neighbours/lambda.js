@@ -5,6 +5,7 @@ import awsLambda from '@fastify/aws-lambda'
 import Fastify from 'fastify'
 import cfAccess from 'fastify-cf-access'
 import { access, alice, AUDIENCE, tokenOf } from '../fixtures/neighbours.js'
+import { importSnippet } from '../fixtures/snippet.js'
 
 const HOST = 'app.example.com'
 const ofAlice = tokenOf('alice@acme.com')
@@ -51,6 +52,16 @@ const event1 = headers => ({
   headers: Object.fromEntries(Object.entries({ Host: [HOST], ...headers }).map(([name, values]) => [name, values.at(-1)])),
   multiValueHeaders: { Host: [HOST], ...headers },
   requestContext: { stage: 'prod', identity: { sourceIp: '203.0.113.7' } }
+})
+
+test('the snippet guards', async t => {
+  Object.assign(process.env, { CF_ACCESS_TEAM_DOMAIN: access.teamDomain, CF_ACCESS_AUD: access.audience })
+  const { app, handler } = await importSnippet('lambda', { 'const app': 'export const app' })
+  t.after(() => app.close())
+  assert.equal((await handler(event2('/'), {})).statusCode, 401)
+  const { statusCode, body } = await handler(event2('/', { headers: alice }), {})
+  assert.equal(statusCode, 200)
+  assert.deepEqual(JSON.parse(body), { email: 'alice@acme.com' })
 })
 
 test('an event of an HTTP API has the token in a header or in its cookies', async t => {

@@ -59,7 +59,7 @@ class AppModule {
   configure (consumer) {
     consumer.apply((/** @type {any} */ request, /** @type {any} */ response, /** @type {() => void} */ next) => {
       seen.push(request.originalUrl ?? request.url)
-      if (request.headers['x-answer'] === 'middleware') response.end('by the middleware')
+      if (request.headers['x-answer'] === 'middleware') response.end(`by the middleware, ${request.cfAccess}`)
       else next()
     }).forRoutes('*path')
   }
@@ -117,7 +117,8 @@ async function start (t, { isFirst = true, prepare, prefix = '/admin', teamDomai
 
 test('the snippet guards what it says', async t => {
   process.env['CF_ACCESS_AUD'] = AUDIENCE
-  const { app } = await importSnippet('nest', team.domain, {
+  const { app } = await importSnippet('nest', {
+    "'acme'": `'${team.domain}'`,
     'await app.listen(3000)': "await app.listen(0, '127.0.0.1')\nexport { app }",
     'logger: true': 'logger: false',
     'Application>(AppModule, adapter)': 'Application>(AppModule, adapter, { logger: false })'
@@ -163,7 +164,8 @@ test('middleware of Nest\'s runs after the guard where the plugin was registered
     for (const path of ['/admin', '/admin/none', '/ADMIN/none', '//admin/none', '/%61dmin']) {
       assert.equal((await ask(path, asMiddleware)).statusCode, isFirst ? 401 : 200, path)
     }
-    assert.equal((await ask('/admin', { ...asMiddleware, ...alice })).body, 'by the middleware')
+    assert.equal((await ask('/admin', { ...asMiddleware, ...alice })).body, 'by the middleware, undefined',
+      'Node\'s request has no identity')
     assert.equal((await ask('/admin', alice)).body, 'alice@acme.com')
     if (isFirst) assert.deepEqual(warnings, [])
     else assert.match(warnings.join(), /^Middleware .*with NestJS: on the adapter, before NestFactory\.create/)
