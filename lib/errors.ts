@@ -124,6 +124,15 @@ function unavailableError (code: string, message: string): UnavailableConstructo
     get reason (): string | undefined {
       return this.#reason
     }
+
+    // With these two NestJS knows that the status is meant for the client. Without them it answers 500.
+    get status (): number | undefined {
+      return this.statusCode
+    }
+
+    get expose (): boolean {
+      return true
+    }
   }
 }
 

@@ -181,7 +181,9 @@ t.test('every snippet of the README and the docs compiles in strict TypeScript',
     'surroundings.ts': SURROUNDINGS,
     'tsconfig.json': JSON.stringify({ compilerOptions: COMPILER_OPTIONS })
   })
-  t.equal(pages.join('').match(/^```[jt]s\b/gm)!.length, modules.length, 'every snippet has a title of its own')
+  // test/neighbours compiles the others, with packages that only it has.
+  const fences = pages.join('').match(/^```[jt]s\b(?!.* project=neighbours$)/gm)!
+  t.equal(fences.length, modules.length, 'every snippet has a title of its own')
   for (const compiler of ['typescript-5.5', 'typescript-7'] as const) {
     t.equal(await compile(project, compiler), '', compiler)
   }

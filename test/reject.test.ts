@@ -71,6 +71,16 @@ t.test('X-01 X-07 every rejection has its code, its status and its headers', asy
     'a good token meanwhile')
 })
 
+t.test('a 503 has its status by the names of http-errors too, which frameworks around Fastify read', async t => {
+  const seen: unknown[] = []
+  const app = await start(t, { fetch: async () => { throw new Error('down') } }, {}, async (error, _request, reply) => {
+    seen.push(error)
+    return await reply.send(error)
+  })
+  t.equal((await app.inject({ url: '/', headers: bearing(alice) })).statusCode, 503)
+  t.match(seen, [{ statusCode: 503, status: 503, expose: true }])
+})
+
 t.test('X-02 a client cannot tell one invalid token from another', async t => {
   const app = await start(t)
   const answers = new Set<string>()
