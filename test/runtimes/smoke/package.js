@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import * as imported from 'fastify-cf-access'
 import { ALICE, AUD, check, startTeam } from './harness.js'
 
-const require = createRequire(import.meta.url)
-const { version, bin } = require('fastify-cf-access/package.json')
+const load = createRequire(import.meta.url)
+const { version, bin } = load('fastify-cf-access/package.json')
 const command = fileURLToPath(new URL(`../node_modules/fastify-cf-access/${bin['fastify-cf-access']}`, import.meta.url))
 const flags = 'Deno' in globalThis ? ['run', '--allow-all'] : []
 
@@ -27,15 +27,15 @@ await check('import has the plugin as default and by name', () => {
 })
 
 await check('require() has the same plugin', () => {
-  const required = require('fastify-cf-access')
+  const required = load('fastify-cf-access')
   assert.equal(required.default, imported.default)
   assert.equal(required.guard, imported.guard)
 })
 
 await check('require() has the other entry points', () => {
-  assert.equal(typeof require('fastify-cf-access/verifier').createVerifier, 'function')
-  assert.equal(typeof require('fastify-cf-access/testing').createAccessTeam, 'function')
-  assert.equal(typeof require('fastify-cf-access/dev').createAccessEdge, 'function')
+  assert.equal(typeof load('fastify-cf-access/verifier').createVerifier, 'function')
+  assert.equal(typeof load('fastify-cf-access/testing').createAccessTeam, 'function')
+  assert.equal(typeof load('fastify-cf-access/dev').createAccessEdge, 'function')
 })
 
 await check('an invalid option stops the start', async () => {
