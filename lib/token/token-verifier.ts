@@ -11,6 +11,7 @@ import {
 } from '../identity/identity.js'
 import { LOOK_EVERY, type SharedStore } from '../identity/shared-store.js'
 import type { SignOuts } from '../identity/sign-outs.js'
+import { StoreWatch } from '../identity/store-watch.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
@@ -69,7 +70,7 @@ export class Verifier implements DetailsSource {
       signOuts.add(token, until)
       await store?.signOut(token, until - Date.now())
     }
-    this.sessions = { signOuts, recheck: settings.recheck, confirm, signOut }
+    this.sessions = { signOuts, recheck: settings.recheck, confirm, watch: store && this.#watchBy(store), signOut }
   }
 
   /**
@@ -160,6 +161,12 @@ export class Verifier implements DetailsSource {
       (this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck)
   }
 
+  #watchBy (store: SharedStore): SessionSource['watch'] {
+    const watch = new StoreWatch()
+    return (identity, token, revoked) =>
+      watch.add(token, async () => { await this.#askOthers(identity, token, store) }, revoked)
+  }
+
   /** With a store, asks whether another process has ended the session; with `recheck`, whether Access has. */
   #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
     if (this.#recheck === Infinity && this.#store === null) return verified
@@ -170,11 +177,18 @@ export class Verifier implements DetailsSource {
     })
   }
 
+  /** A sign-out, or with `recheck` a revocation, that another process has told the store. */
   async #askOthers (identity: CfAccessIdentity, token: string, store: SharedStore): Promise<void> {
     const now = Date.now()
+    const expiresAt = expiryOf(identity.claims, this.#rules)
     if (await store.isSignedOut(token)) {
-      this.sessions.signOuts.add(token, expiryOf(identity.claims, this.#rules))
+      this.sessions.signOuts.add(token, expiresAt)
       throw new TokenInvalidError('signed-out')
+    }
+    const { getIdentity } = this.#trustedTeam(identity.claims.iss)
+    if (this.#recheck !== Infinity && await getIdentity.isRevoked(identity, token, expiresAt, this.#recheck)) {
+      this.#cache?.delete(token)
+      throw new TokenInvalidError('revoked')
     }
     this.#cache?.look(token, now)
   }

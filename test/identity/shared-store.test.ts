@@ -8,6 +8,7 @@ import type { AccessTeam } from '../../lib/testing/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
 import { expectAdmitted, expectRejected } from '../fixtures/expect.js'
 import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
+import { until } from '../fixtures/key-endpoint.js'
 
 const KEY = /^fastify-cf-access:v1:[\da-f]{64}(:signed-out)?$/
 const DEADLINE = 100
@@ -140,15 +141,196 @@ t.test('a verifier without Fastify learns of a sign-out too, and warns of a stor
   t.match((await warned)[0], { name: 'CfAccessWarning', message: /The store does not answer.*down/ })
 })
 
-t.test('a socket is told of a sign-out elsewhere when its process learns of it', async t => {
+const SECOND = 1000
+
+t.test('a socket is told of a sign-out elsewhere within a second, without any request', async t => {
   const { clock, team, a, b } = await startFleet(t)
+  const fire = holdTimers(t)
   const token = tokenOf(team)
   const ended: string[] = []
-  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(reason)))
+  for (const name of ['first', 'second']) {
+    t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(`${name}: ${reason}`)))
+  }
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(tokenOf(team, 'bob@acme.com')), reason => t.fail(reason)))
   await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
-  clock.move(1000)
+  t.strictSame(ended, [])
+  clock.move(SECOND)
+  fire(SECOND)
+  await until(() => ended.length === 2)
+  t.strictSame(ended, ['first: signed-out', 'second: signed-out'])
+  await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID', 'no request is admitted either')
+})
+
+t.test('with recheck a socket is told of a revocation elsewhere, without a question of its own', async t => {
+  const { clock, team, a, b } = await startFleet(t, { recheck: '1m' })
+  const fire = holdTimers(t)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  clock.move(30_000)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(reason)))
+  team.revoke(token)
+  clock.move(30_000)
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  const questions = questionsTo(team)
+  clock.move(SECOND)
+  fire(SECOND)
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['revoked'])
   await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID')
+  t.equal(questionsTo(team), questions)
+})
+
+t.test('a revocation elsewhere ends a socket with recheck only, as one that its own process would notice', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const fire = holdTimers(t)
+  const token = tokenOf(team)
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => t.fail(reason)))
+  team.revoke(token)
+  await expectRejected(t, a.app, { url: '/groups', headers: bearing(token) }, 401, 'TOKEN_INVALID')
+  const { calls } = store
+  clock.move(SECOND)
+  fire(SECOND)
+  await nextTurn()
+  t.equal(store.calls, calls + 1, 'only whether it is signed out')
+})
+
+/** The timers of the next look into the store that were started so far. */
+function looks (t: Test): () => ReadonlyArray<() => void> {
+  const { calls } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  return () => calls.filter(({ args }) => args[1] === SECOND).map(({ args: [callback] }) => callback)
+}
+
+t.test('all sockets of a process share one timer, and one look for each token', async t => {
+  const { team, store, a } = await startFleet(t)
+  const [token, other] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  const identities = await Promise.all([token, other, token].map(async each => await a.app.cfAccess.verify(each)))
+  const timers = looks(t)
+  const { calls } = store
+  const cancels = identities.map(identity => onSessionEnd(identity, reason => t.fail(reason)))
+  t.equal(timers().length, 1)
+  timers()[0]!()
+  await until(() => timers().length === 2)
+  t.equal(store.calls, calls + 2, 'each token once')
+  cancels[0]!()
+  timers()[1]!()
+  await until(() => timers().length === 3)
+  t.equal(store.calls, calls + 4, 'the other socket of this token goes on')
+  for (const cancel of cancels.slice(1)) cancel()
+  timers()[2]!()
+  await nextTurn()
+  t.equal(store.calls, calls + 4, 'nothing is left to look for')
+  t.equal(timers().length, 3)
+  t.teardown(onSessionEnd(identities[0]!, reason => t.fail(reason)))
+  t.equal(timers().length, 4, 'and it begins again')
+})
+
+t.test('the next look waits for a slow store', async t => {
+  const { team, store, a } = await startFleet(t)
+  const identity = await a.app.cfAccess.verify(tokenOf(team))
+  const other = await a.app.cfAccess.verify(tokenOf(team, 'bob@acme.com'))
+  const answers: Array<(value?: string) => void> = []
+  store.get = async () => await new Promise(resolve => answers.push(resolve))
+  const timers = looks(t)
+  const ended: string[] = []
+  onSessionEnd(identity, reason => ended.push(reason))()
+  t.teardown(onSessionEnd(identity, reason => ended.push(reason)))
+  timers()[0]!()
+  onSessionEnd(other, reason => t.fail(reason))()
+  await nextTurn()
+  t.equal(answers.length, 1)
+  t.equal(timers().length, 1)
+  answers[0]!()
+  await until(() => timers().length === 2)
+  timers()[1]!()
+  await until(() => answers.length === 2)
+  answers[1]!('true')
+  await until(() => ended.length > 0)
   t.strictSame(ended, ['signed-out'])
+})
+
+t.test('many sockets are looked for a few at a time', async t => {
+  const { team, store, a } = await startFleet(t)
+  const identities = []
+  for (let i = 0; i < 100; i++) identities.push(await a.app.cfAccess.verify(tokenOf(team, `user-${i}@acme.com`)))
+  const timers = looks(t)
+  for (const identity of identities) t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  let [running, most, calls] = [0, 0, 0]
+  store.get = async () => {
+    calls++
+    most = Math.max(most, ++running)
+    await nextTurn()
+    running--
+  }
+  timers()[0]!()
+  await until(() => timers().length === 2)
+  t.equal(calls, 100)
+  t.equal(most, 32)
+})
+
+t.test('a store that fails ends no socket, is warned of once and is left alone for a while', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const token = tokenOf(team)
+  const identity = await b.app.cfAccess.verify(token)
+  const { get } = store
+  let calls = 0
+  store.get = async () => { calls++; throw new Error('down') }
+  const timers = looks(t)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(identity, reason => ended.push(reason)))
+  for (let i = 0; i < 3; i++) {
+    timers().at(-1)!()
+    await until(() => timers().length === i + 2)
+  }
+  t.equal(calls, 1, 'within the backoff')
+  t.strictSame(ended, [])
+  t.equal(b.warnings.length, 1)
+  store.get = get
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  clock.move(SECOND)
+  timers().at(-1)!()
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['signed-out'], 'once it answers')
+  t.equal(b.warnings.length, 1)
+})
+
+t.test('a callback that throws keeps no other one waiting', async t => {
+  const { clock, team, a, b } = await startFleet(t)
+  const [first, second] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  const timers = looks(t)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(first), () => { throw new Error('mistake') }))
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(second), reason => ended.push(reason)))
+  const thrown = once(process, 'unhandledRejection')
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(first) })
+  clock.move(SECOND)
+  timers()[0]!()
+  t.match(await thrown, [{ message: 'mistake' }])
+  await until(() => timers().length === 2)
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(second) })
+  clock.move(SECOND)
+  timers()[1]!()
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['signed-out'])
+})
+
+t.test('without a store, and without a callback, no timer is started', async t => {
+  const timers = looks(t)
+  const { team, a } = await startFleet(t)
+  const alone = await Process.start(t, team, null)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  t.teardown(onSessionEnd(await alone.app.cfAccess.verify(token), reason => t.fail(reason)))
+  t.equal(timers().length, 0)
+})
+
+t.test('the timer keeps no process alive', async t => {
+  const { team, a } = await startFleet(t)
+  const identity = await a.app.cfAccess.verify(tokenOf(team))
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  t.equal(timers(), before)
 })
 
 t.test('with recheck one process asks Access, and the others learn from it', async t => {
