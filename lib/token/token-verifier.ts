@@ -101,7 +101,7 @@ export class Verifier implements DetailsSource {
   #report (
     token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
   ): MaybePromise<CfAccessIdentity> {
-    const isCached = cached !== undefined && this.#isConfirmed(cached, now)
+    const isCached = cached !== undefined && this.#isCurrent(cached, now)
     return observed(isCached, () => this.#answer(token, accepted, cached, now))
   }
 
@@ -110,7 +110,7 @@ export class Verifier implements DetailsSource {
   ): MaybePromise<CfAccessIdentity> {
     if (cached === undefined) return this.#confirm(this.#verify(token, accepted, now), token)
     checkCachedAudience(cached, accepted)
-    return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
+    return this.#isCurrent(cached, now) ? cached.identity : this.#confirm(cached.identity, token, cached)
   }
 
   #lookUp (token: string, now: number): CachedToken | undefined {
@@ -156,9 +156,12 @@ export class Verifier implements DetailsSource {
     return identity
   }
 
-  #isConfirmed ({ confirmedAt, lookedAt }: CachedToken, now: number): boolean {
-    return (this.#store === null || elapsed(lookedAt, now) < LOOK_EVERY) &&
-      (this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck)
+  #isCurrent (cached: CachedToken, now: number): boolean {
+    return (this.#store === null || elapsed(cached.lookedAt, now) < LOOK_EVERY) && this.#isConfirmed(cached, now)
+  }
+
+  #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
+    return this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck
   }
 
   #watchBy (store: SharedStore): SessionSource['watch'] {
@@ -168,11 +171,14 @@ export class Verifier implements DetailsSource {
   }
 
   /** With a store, asks whether another process has ended the session; with `recheck`, whether Access has. */
-  #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
+  #confirm (
+    verified: MaybePromise<CfAccessIdentity>, token: string, cached?: CachedToken
+  ): MaybePromise<CfAccessIdentity> {
     if (this.#recheck === Infinity && this.#store === null) return verified
     return andThen(verified, async identity => {
       if (this.#store !== null) await this.#askOthers(identity, token, this.#store)
-      if (this.#recheck !== Infinity) await this.#ask(identity, token, this.#recheck)
+      const isConfirmed = cached !== undefined && this.#isConfirmed(cached, Date.now())
+      if (this.#recheck !== Infinity && !isConfirmed) await this.#ask(identity, token, this.#recheck)
       return identity
     })
   }

@@ -498,6 +498,19 @@ t.test('a store that fails is left alone for a while, and used again once it ans
   t.equal(a.warnings.length, 2, 'a new failure is warned of')
 })
 
+t.test('while the store fails, Access is asked once for each recheck, also beyond details.max', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m', details: { max: 1 } })
+  store.get = async () => { throw new Error('down') }
+  const tokens = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  for (let second = 0; second < 60; second += 10) {
+    for (const token of tokens) await expectAdmitted(t, a.app, token)
+    clock.move(10_000)
+  }
+  t.equal(questionsTo(team), 2)
+  for (const token of tokens) await expectAdmitted(t, a.app, token)
+  t.equal(questionsTo(team), 4)
+})
+
 t.test('a cached token costs no call to the store within a second', async t => {
   const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
   const token = tokenOf(team)
