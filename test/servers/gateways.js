@@ -7,7 +7,7 @@ import { createAccessTeam } from 'fastify-cf-access/testing'
 import { WebSocket } from 'ws'
 import { forwardAuth } from '../../example/recipes/forward-auth.js'
 import { freePort } from '../fixtures/browser.js'
-import { namesIn, send, startNginx, startUpstream, UPGRADE } from '../fixtures/gateway.js'
+import { FORGED, namesIn, send, startNginx, startUpstream, testForgedHeaders, UPGRADE } from '../fixtures/gateway.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
@@ -56,7 +56,7 @@ after(async () => {
  * Sends a request to nginx.
  *
  * @param {string} target
- * @param {string[]} [lines]
+ * @param {readonly string[]} [lines]
  * @param {Parameters<typeof send>[3]} [more]
  */
 async function ask (target, lines, more) {
@@ -108,24 +108,14 @@ test('the upstream gets the identity, and no credentials', async () => {
   assert.deepEqual(namesIn(second).filter(name => /email|cookie|^cf-/.test(name)), [])
 })
 
-for (const name of [
-  'X-Auth-Kind', 'x-auth-subject', 'X-Auth-Email', 'X_Auth_Email', 'X-Auth_Email', 'x_auth-kind', 'X.Auth.Email',
-  'X-Auth-Email ', 'Cf-Access-Authenticated-User-Email', 'cf_access_authenticated_user_email'
-]) {
-  test(`an identity header of the client never reaches the upstream: "${name}"`, async () => {
-    const sent = [`${name}: root@acme.com`, `${name.toUpperCase()}: root@acme.com`]
-    await ask('/', [bearing(robot), ...sent])
-    await ask('/', [bearing(alice), ...sent, `Connection: close, ${name.trim()}`])
-    await ask('/public/', sent)
-    await ask('/public/', [bearing(alice), ...sent])
-    for (const request of upstream.seen) {
-      assert.ok(!JSON.stringify(request).includes('root@acme.com'))
-      const names = namesIn(request).filter(name => /^x.auth/.test(name))
-      assert.equal(new Set(names).size, names.length, 'each once')
-      assert.equal(names.length > 0, request.url === '/', names.join())
-    }
-  })
-}
+testForgedHeaders([...FORGED, 'X-Auth-Email '], async sent => {
+  await ask('/', [bearing(robot), ...sent])
+  await ask('/', [bearing(alice), ...sent])
+  const guarded = upstream.seen.splice(0)
+  await ask('/public/', sent)
+  await ask('/public/', [bearing(alice), ...sent])
+  return { guarded, open: upstream.seen.splice(0) }
+})
 
 test('the encoded values cannot add a header, and each is decoded to what it was', async () => {
   const subjects = ['a\r\nX-Auth-Kind: service', '日本,100%', 'half \ud800', '\u0000\u007f\u0085\u2028']
