@@ -1,5 +1,5 @@
 // Answers the question of a gateway, nginx, Traefik or Caddy: does this request get in, and who sent it?
-// The gateways' own configuration is in nginx.conf and forward-auth.md.
+// The gateways' own configuration is in nginx.conf, Caddyfile and forward-auth.md.
 import cfAccess from 'fastify-cf-access'
 import { identityHeaders, tokenHeader, withoutTokenCookie } from './identity-headers.js'
 
