@@ -498,6 +498,19 @@ t.test('a store that fails is left alone for a while, and used again once it ans
   t.equal(a.warnings.length, 2, 'a new failure is warned of')
 })
 
+t.test('calls to the store that fail together count as one failure', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const tokens = Array.from({ length: 10 }, (_, i) => tokenOf(team, `user-${i}@acme.com`))
+  const { get } = store
+  store.get = async () => { await nextTurn(); throw new Error('down') }
+  await Promise.all(tokens.map(async token => await expectAdmitted(t, a.app, token)))
+  store.get = get
+  await expectAdmitted(t, b.app, { method: 'POST', url: '/out', headers: bearing(tokens[0]!) })
+  clock.move(SECOND)
+  await expectRejected(t, a.app, tokens[0]!, 401, 'TOKEN_INVALID', 'after half a second at most')
+  t.equal(a.warnings.length, 1)
+})
+
 t.test('while the store fails, Access is asked once for each recheck, also beyond details.max', async t => {
   const { clock, team, store, a } = await startFleet(t, { recheck: '1m', details: { max: 1 } })
   store.get = async () => { throw new Error('down') }
