@@ -71,7 +71,7 @@ export function checkRequest (
     () => admit(registration, checks, request, request.cfAccess),
     identity => setIdentity(identity, registration, request, reply),
     error => {
-      noteRejectedBy(registration, request)
+      noteRejectedBy(registration, error)
       throw error
     })
 }

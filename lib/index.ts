@@ -29,6 +29,7 @@ export type { CfAccessDetails, CfAccessGroup, CfAccessMachineDetails, CfAccessUs
 export type { CfAccessStore } from './identity/shared-store.js'
 export type { CfAccessFetch } from './util/fetch-bounded.js'
 export type { CfAccessDuration } from './util/duration.js'
+export type { CfAccessIncoming } from './util/http-request.js'
 export type { CfAccessRouteConfig, CfAccessRouteOptions } from './coverage/route-config.js'
 export type { CfAccessCertificate, CfAccessIdentity, CfAccessService, CfAccessUser } from './identity/identity.js'
 export type { CfAccessKeyStatus } from './keys/key-set.js'

@@ -1,5 +1,4 @@
 /** The wiring of a registration with Fastify: options in, decorators and hooks out. */
-import type { IncomingMessage } from 'node:http'
 import type {
   FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler
 } from 'fastify'
@@ -22,14 +21,14 @@ import { checkOptional } from './optional.js'
 import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
 import type { CfAccessPolicy } from './policy/route-policy.js'
 import type { Registration } from './registration.js'
-import { cfAccessOnError } from './reject.js'
+import { cfAccessOnError, noteRejectedBy } from './reject.js'
 import { RejectionPatterns } from './rejection-patterns.js'
 import { serverStateOf } from './server-state.js'
 import { signOut } from './sign-out.js'
 import { acceptedOn } from './token/audience.js'
 import type { TrustedTeam } from './token/token-verifier.js'
 import { prefetchKeys, releaseTeams, statusOf, trustTeams, type CfAccessTeamStatus } from './trusted-teams.js'
-import { fromIncoming, type HttpRequest } from './util/http-request.js'
+import { fromIncoming, type CfAccessIncoming, type HttpRequest } from './util/http-request.js'
 
 /** `fastify.cfAccess`: the registration nearest to the instance it is read from. */
 export interface CfAccess {
@@ -44,13 +43,14 @@ export interface CfAccess {
   verify (token: string, options?: { readonly hostname?: string }): Promise<CfAccessIdentity>
   /**
    * Authenticates and authorizes a request that no hook sees, such as an upgrade that Socket.IO or `ws` handles, by the
-   * same rules: header or cookies, cross-origin protection, hostname, the registration's policy, `recheck`.
-   * @param request Node's own, or a Fastify request
+   * same rules: header or cookies, cross-origin protection, hostname, the registration's policy, `recheck`. An error
+   * that a handler does not catch is reported as a guard's rejection.
+   * @param request a Fastify request, Node's own, or anything with its headers and method
    * @param policy must allow the identity, in addition to the registration's
    * @throws {TokenMissingError | TokenInvalidError | TokenExpiredError | CrossOriginError | ForbiddenError} as a
    *   rejection, as are the errors of keys, details, policies and registrations
    */
-  authenticate<Request extends IncomingMessage | FastifyRequest> (
+  authenticate<Request extends CfAccessIncoming> (
     request: Request, ...policy: [policy?: CfAccessPolicyFor<Request>]
   ): Promise<CfAccessIdentity>
   /**
@@ -175,8 +175,14 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
         authenticate: async (request, ...policy) => {
           const compiled = policy.length === 0 ? null : compilePolicy(policy[0], 'authenticate(request, policy)')
           const checks = { policy: compiled, trustedOrigins: [] }
-          const asked: HttpRequest = 'raw' in request ? request as FastifyRequest : fromIncoming(request)
-          return admit(registry.nearest(this), checks, asked, null, request)
+          const asked: HttpRequest = isOfFastify(request) ? request : fromIncoming(request)
+          const registration = registry.nearest(this)
+          try {
+            return await admit(registration, checks, asked, null, request)
+          } catch (error) {
+            noteRejectedBy(registration, error)
+            throw error
+          }
         },
         status: () => statusOf(registry.nearestOfSameTeams(this).teams),
         signOut,
@@ -184,6 +190,10 @@ function decorate (fastify: FastifyInstance, registry: RegistrationRegistry): vo
       }
     }
   })
+}
+
+function isOfFastify (request: CfAccessIncoming): request is FastifyRequest {
+  return 'raw' in request
 }
 
 /** Your app's own @fastify/cookie, or one in a separate scope, which does not change your app. */

@@ -26,11 +26,11 @@ interface ClientRejection extends Rejection {
 /** Requests already reported: nested scopes each run the hook. Not by error, which several requests can share. */
 const reported = new WeakSet<FastifyRequest>()
 
-/** The registration that rejected a request last: it ends the request, unless another way in makes up for it. */
-const rejectedBy = new WeakMap<FastifyRequest, Registration>()
+/** The registration that an error came from. The request that it ends need not be the one that was checked. */
+const rejectedBy = new WeakMap<object, Registration>()
 
-export function noteRejectedBy (registration: Registration, request: FastifyRequest): void {
-  rejectedBy.set(request, registration)
+export function noteRejectedBy (registration: Registration, error: unknown): void {
+  rejectedBy.set(error as Error, registration)
 }
 
 /**
@@ -76,7 +76,7 @@ function report (error: Rejection, request: FastifyRequest): void {
   if (isOfClient(error)) {
     const { facts } = error
     log.debug(facts, 'what the Cloudflare Access guard compared')
-    rejectedBy.get(request)?.patterns.note({ reason: error.reason, rule, facts, hint })
+    rejectedBy.get(error)?.patterns.note({ reason: error.reason, rule, facts, hint })
   }
   if (!channels.rejection.hasSubscribers) return
   const word = isOfClient(error) ? error.reason : null

@@ -2,7 +2,6 @@
  * The verifier without Fastify: for queue workers, other frameworks and servers of Node's own.
  * @module
  */
-import type { IncomingHttpHeaders } from 'node:http'
 import { admit, createAdmission } from './admission.js'
 import type { CfAccessIdentity } from './identity/identity.js'
 import { SharedStore } from './identity/shared-store.js'
@@ -12,16 +11,8 @@ import { compilePolicy, type CfAccessPolicyFor } from './policy/policy.js'
 import { acceptedOn } from './token/audience.js'
 import { TOKEN_READERS, toTokenSettings, type CfAccessTokenOptions } from './token-options.js'
 import { prefetchKeys, releaseTeams, statusOf, trustTeams, type CfAccessTeamStatus } from './trusted-teams.js'
-import { fromIncoming } from './util/http-request.js'
+import { fromIncoming, type CfAccessIncoming } from './util/http-request.js'
 import { optional, readOptions } from './util/option-readers.js'
-
-/** The part of a request that is read. A request of Node's, Express's and Koa's has it; so has `{ headers }`. */
-export interface CfAccessIncoming {
-  /** Default `GET`. Cross-origin protection depends on it. */
-  readonly method?: string | undefined
-  /** As Node.js reads them, with names in lower case. */
-  readonly headers: IncomingHttpHeaders
-}
 
 /** The options of a verifier: those of the plugin that do not concern routes. */
 export interface CfAccessVerifierOptions extends CfAccessTokenOptions {
@@ -94,6 +85,7 @@ export type { CfAccessCertificate, CfAccessIdentity, CfAccessService, CfAccessUs
 export type { CfAccessStore } from './identity/shared-store.js'
 export type { CfAccessFetch } from './util/fetch-bounded.js'
 export type { CfAccessDuration } from './util/duration.js'
+export type { CfAccessIncoming } from './util/http-request.js'
 export type { CfAccessKeyStatus } from './keys/key-set.js'
 export type * from './identity/claims.js'
 export * from './errors.js'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import { cfAccess, REASONS, type CfAccessOptions } from '../lib/index.js'
+import { cfAccess, channels, REASONS, type CfAccessOptions } from '../lib/index.js'
 import { AUD, bearing, createApp, OTHER_AUD, startTeam } from './fixtures/index.js'
 
 const IN_A_ROW = 20
@@ -105,6 +105,26 @@ t.test('each registration has its own', async t => {
   t.strictSame(warnings, [])
   await askTimes(app, 1, {}, '/b')
   t.equal(warnings.length, 1)
+})
+
+t.test('a rejection by authenticate() counts when it ends a request, once', async t => {
+  const [app, warnings] = await start(t, { global: false })
+  const { authenticate } = app.cfAccess
+  app.get('/request', async request => (await authenticate(request)).kind)
+  app.get('/headers', async ({ headers }) => (await authenticate({ headers })).kind)
+  app.get('/caught', async request => await authenticate(request).then(({ kind }) => kind, () => 'anonymous'))
+  let published = 0
+  const onRejection = (): void => { published++ }
+  channels.rejection.subscribe(onRejection)
+  t.teardown(() => channels.rejection.unsubscribe(onRejection))
+  await askTimes(app, IN_A_ROW, bearing('x'), '/caught')
+  t.equal(published, 0)
+  await askTimes(app, IN_A_ROW / 2, bearing('x'), '/request')
+  await askTimes(app, IN_A_ROW / 2 - 1, bearing('x'), '/headers')
+  t.strictSame(warnings, [])
+  await askTimes(app, 1, bearing('x'), '/headers')
+  t.match(warnings, [{ reason: 'malformed' }])
+  t.equal(published, IN_A_ROW)
 })
 
 t.test('what is rejected because Access is down, or because a policy failed, is no cause of these', async t => {

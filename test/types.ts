@@ -1,6 +1,8 @@
 /** What TypeScript must know, and must reject. Compiled with the tests; nothing here runs. */
+import type { IncomingMessage } from 'node:http'
+import type { Http2SecureServer, Http2ServerRequest } from 'node:http2'
 import fastifySwagger from '@fastify/swagger'
-import Fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyPluginAsync, type FastifyRequest, type RouteGenericInterface } from 'fastify'
 import nodeFetch from 'node-fetch'
 import { pino } from 'pino'
 import { fetch as undiciFetch } from 'undici'
@@ -132,6 +134,22 @@ is<Equal<ReturnType<typeof guard>, CfAccessGuard>>()
 guard({ include: { email: 7 } })
 
 is<Equal<typeof app.cfAccess, CfAccess>>()
+declare const { authenticate }: CfAccess
+const headers = { 'cf-access-jwt-assertion': 'token', cookie: 'a=1' }
+authenticate({ headers })
+authenticate({ method: 'POST', headers: headers as Record<string, string> }, { include: { email: true } })
+authenticate({ headers, shop: 7 }, (_identity, request) => request.shop === 7)
+authenticate({} as IncomingMessage, (_identity, request) => request.socket.remoteAddress === '192.0.2.7')
+authenticate({} as Http2ServerRequest)
+authenticate({} as FastifyRequest, (_identity, request) => request.ip === '192.0.2.7')
+authenticate({} as FastifyRequest<RouteGenericInterface, Http2SecureServer>)
+// @ts-expect-error the headers are required
+authenticate({ method: 'POST' })
+// @ts-expect-error a request has a method in text
+authenticate({ method: 1, headers })
+// @ts-expect-error the policy gets what was given
+authenticate({ headers }, (_identity, request) => request.shop === 7)
+
 is<Equal<ReturnType<typeof onSessionEnd>, () => void>>()
 is<Equal<Parameters<Parameters<typeof onSessionEnd>[1]>, [reason: 'expired' | 'revoked' | 'signed-out']>>()
 is<Equal<ReturnType<typeof app.cfAccess.signOut>, Promise<void>>>()

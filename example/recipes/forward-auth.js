@@ -1,9 +1,9 @@
 // Answers the question of a gateway, nginx, Traefik or Caddy: does this request get in, and who sent it?
-// The gateways' own configuration is in nginx.conf and forward-auth.md.
+// The gateways' own configuration is in nginx.conf, Caddyfile and forward-auth.md.
 import cfAccess from 'fastify-cf-access'
 import { identityHeaders, tokenHeader, withoutTokenCookie } from './identity-headers.js'
 
-/** @typedef {import('fastify-cf-access').CfAccessPolicyFor<import('node:http').IncomingMessage>} Policy */
+/** @typedef {import('fastify-cf-access').CfAccessPolicyFor<import('fastify-cf-access').CfAccessIncoming>} Policy */
 
 /**
  * One route for each policy, `/forward-auth/NAME`: 204 with the identity in headers, 401 or 403; 503 while the keys are
@@ -50,10 +50,7 @@ function originalOf ({ headers }) {
   const { upgrade = headers['x-forwarded-upgrade'] ?? headers['sec-websocket-key'], ...others } = headers
   const method = told(headers, 'x-forwarded-method')
   const host = told(headers, 'x-forwarded-host')
-  return /** @type {import('node:http').IncomingMessage} */ ({
-    method,
-    headers: { ...others, host, ...(upgrade !== undefined && { upgrade: String(upgrade) }) }
-  })
+  return { method, headers: { ...others, host, ...(upgrade !== undefined && { upgrade: String(upgrade) }) } }
 }
 
 /**

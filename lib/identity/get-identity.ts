@@ -83,16 +83,28 @@ export class GetIdentityClient {
   async ask (
     identity: CfAccessIdentity, token: string, expiresAt: number, maxAge = this.#settings.maxAge
   ): Promise<Confirmation> {
-    if (this.#shared !== null) await this.#learnFromOthers(identity, token, this.#shared)
-    const known = this.#remembered(token, expiresAt, maxAge) ?? await this.#askOnce(identity, token, maxAge)
+    const known = await this.#recall(identity, token, expiresAt, maxAge) ?? await this.#askOnce(identity, token, maxAge)
     if (known instanceof Backoff) throw this.#unavailable(known)
     if (known.details === null) throw new TokenInvalidError('revoked')
     return known
   }
 
+  /** Whether this process or another one was told that Access no longer accepts the token. Access is not asked. */
+  async isRevoked (identity: CfAccessIdentity, token: string, expiresAt: number, maxAge: number): Promise<boolean> {
+    const known = await this.#recall(identity, token, expiresAt, maxAge)
+    return known !== undefined && !(known instanceof Backoff) && known.details === null
+  }
+
   /** Ends running requests and rejects later ones. */
   close (): void {
     this.#closing.abort(new Error('the application closed'))
+  }
+
+  async #recall (
+    identity: CfAccessIdentity, token: string, expiresAt: number, maxAge: number
+  ): Promise<Known | undefined> {
+    if (this.#shared !== null) await this.#learnFromOthers(identity, token, this.#shared)
+    return this.#remembered(token, expiresAt, maxAge)
   }
 
   #remembered (token: string, expiresAt: number, maxAge: number): Known | undefined {

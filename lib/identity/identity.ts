@@ -21,6 +21,13 @@ export interface SessionSource {
   /** @throws {TokenInvalidError} when Access no longer accepts the token. */
   confirm (identity: CfAccessIdentity, token: string): Promise<void>
   /**
+   * Looks once a second whether another process has ended the session; `null` where processes share nothing. A sign-out
+   * is added to `signOuts`.
+   * @param revoked is called when another process was told that Access no longer accepts the token
+   * @returns a function that ends it
+   */
+  readonly watch: ((identity: CfAccessIdentity, token: string, revoked: () => void) => () => void) | null
+  /**
    * Ends the session here, and wherever the store is shared.
    * @param until when the token is rejected anyway, in milliseconds since the Unix epoch
    */
@@ -33,6 +40,7 @@ export interface Session {
   readonly signOuts: SignOuts
   readonly recheck: number
   readonly confirm: () => Promise<void>
+  readonly watch: ((revoked: () => void) => () => void) | null
   /** @param until when the token is rejected anyway, in milliseconds since the Unix epoch */
   readonly signOut: (until: number) => Promise<void>
 }
@@ -80,12 +88,13 @@ abstract class Identity<Details extends CfAccessDetails> {
     if (!(#source in identity) || identity.#source.sessions === null) return null
     const { sessions } = identity.#source
     const token = identity.#token
-    const { signOuts, recheck } = sessions
+    const { signOuts, recheck, watch } = sessions
     return {
       token,
       signOuts,
       recheck,
       confirm: async () => sessions.confirm(identity, token),
+      watch: watch && (revoked => watch(identity, token, revoked)),
       signOut: async until => sessions.signOut(token, until)
     }
   }

@@ -4,7 +4,7 @@ import { sessionOf, type CfAccessIdentity, type Session } from './identity.js'
 
 /**
  * `'expired'`: the token has expired. `'revoked'`: Access no longer accepts it; noticed with `recheck` only.
- * `'signed-out'`: `fastify.cfAccess.signOut()` ended it here.
+ * `'signed-out'`: `fastify.cfAccess.signOut()` ended it here, or with a `store` in another process.
  */
 export type CfAccessSessionEnd = 'expired' | 'revoked' | 'signed-out'
 
@@ -14,7 +14,8 @@ const MAX_TIMER = 2 ** 31 - 1
 /**
  * Calls back once, when the identity's session ends, or soon if it has ended already. A WebSocket or an event stream
  * outlives the request that opened it: close it in this callback. With the option `recheck`, Access is asked about the
- * token that often, until the callback is called or cancelled. No timer keeps the process alive.
+ * token that often, until the callback is called or cancelled; with `store`, the store once a second. No timer keeps
+ * the process alive.
  *
  * @returns a function that cancels the callback, for when the socket closes first
  */
@@ -32,6 +33,7 @@ export function onSessionEnd (
   const session = sessionOf(identity)
   if (session !== null) {
     cancels.push(onSignOut(session, () => end('signed-out')))
+    if (session.watch !== null) cancels.push(session.watch(() => end('revoked')))
     if (session.recheck !== Infinity) cancels.push(onRevocation(session, () => end('revoked')))
   }
   return cancel

@@ -75,7 +75,8 @@ export class SharedStore {
 
   /** `undefined` when the store fails. */
   async #call (step: () => unknown): Promise<unknown> {
-    if (this.#failure !== null && this.#failure.left(Date.now()) > 0) return undefined
+    const before = this.#failure
+    if (before !== null && before.left(Date.now()) > 0) return undefined
     try {
       const value = await within(DEADLINE, step)
       this.#failure = null
@@ -83,7 +84,8 @@ export class SharedStore {
     } catch (error) {
       const reason = explain(error)
       if (this.#failure === null) this.#warn({ reason }, UNAVAILABLE)
-      this.#failure = new Backoff(reason, this.#failure, MAX_WAIT)
+      // Twice the wait before this call, so that calls that fail together count as one failure.
+      this.#failure = new Backoff(reason, before, MAX_WAIT)
       return undefined
     }
   }

@@ -11,6 +11,7 @@ import {
 } from '../identity/identity.js'
 import { LOOK_EVERY, type SharedStore } from '../identity/shared-store.js'
 import type { SignOuts } from '../identity/sign-outs.js'
+import { StoreWatch } from '../identity/store-watch.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
 import { flatCopy } from '../util/flat-copy.js'
@@ -69,7 +70,7 @@ export class Verifier implements DetailsSource {
       signOuts.add(token, until)
       await store?.signOut(token, until - Date.now())
     }
-    this.sessions = { signOuts, recheck: settings.recheck, confirm, signOut }
+    this.sessions = { signOuts, recheck: settings.recheck, confirm, watch: store && this.#watchBy(store), signOut }
   }
 
   /**
@@ -100,7 +101,7 @@ export class Verifier implements DetailsSource {
   #report (
     token: string, accepted: AcceptedTags, cached: CachedToken | undefined, now: number
   ): MaybePromise<CfAccessIdentity> {
-    const isCached = cached !== undefined && this.#isConfirmed(cached, now)
+    const isCached = cached !== undefined && this.#isCurrent(cached, now)
     return observed(isCached, () => this.#answer(token, accepted, cached, now))
   }
 
@@ -109,7 +110,7 @@ export class Verifier implements DetailsSource {
   ): MaybePromise<CfAccessIdentity> {
     if (cached === undefined) return this.#confirm(this.#verify(token, accepted, now), token)
     checkCachedAudience(cached, accepted)
-    return this.#isConfirmed(cached, now) ? cached.identity : this.#confirm(cached.identity, token)
+    return this.#isCurrent(cached, now) ? cached.identity : this.#confirm(cached.identity, token, cached)
   }
 
   #lookUp (token: string, now: number): CachedToken | undefined {
@@ -155,26 +156,45 @@ export class Verifier implements DetailsSource {
     return identity
   }
 
-  #isConfirmed ({ confirmedAt, lookedAt }: CachedToken, now: number): boolean {
-    return (this.#store === null || elapsed(lookedAt, now) < LOOK_EVERY) &&
-      (this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck)
+  #isCurrent (cached: CachedToken, now: number): boolean {
+    return (this.#store === null || elapsed(cached.lookedAt, now) < LOOK_EVERY) && this.#isConfirmed(cached, now)
+  }
+
+  #isConfirmed ({ confirmedAt }: CachedToken, now: number): boolean {
+    return this.#recheck === Infinity || elapsed(confirmedAt, now) < this.#recheck
+  }
+
+  #watchBy (store: SharedStore): SessionSource['watch'] {
+    const watch = new StoreWatch()
+    return (identity, token, revoked) =>
+      watch.add(token, async () => { await this.#askOthers(identity, token, store) }, revoked)
   }
 
   /** With a store, asks whether another process has ended the session; with `recheck`, whether Access has. */
-  #confirm (verified: MaybePromise<CfAccessIdentity>, token: string): MaybePromise<CfAccessIdentity> {
+  #confirm (
+    verified: MaybePromise<CfAccessIdentity>, token: string, cached?: CachedToken
+  ): MaybePromise<CfAccessIdentity> {
     if (this.#recheck === Infinity && this.#store === null) return verified
     return andThen(verified, async identity => {
       if (this.#store !== null) await this.#askOthers(identity, token, this.#store)
-      if (this.#recheck !== Infinity) await this.#ask(identity, token, this.#recheck)
+      const isConfirmed = cached !== undefined && this.#isConfirmed(cached, Date.now())
+      if (this.#recheck !== Infinity && !isConfirmed) await this.#ask(identity, token, this.#recheck)
       return identity
     })
   }
 
+  /** A sign-out, or with `recheck` a revocation, that another process has told the store. */
   async #askOthers (identity: CfAccessIdentity, token: string, store: SharedStore): Promise<void> {
     const now = Date.now()
+    const expiresAt = expiryOf(identity.claims, this.#rules)
     if (await store.isSignedOut(token)) {
-      this.sessions.signOuts.add(token, expiryOf(identity.claims, this.#rules))
+      this.sessions.signOuts.add(token, expiresAt)
       throw new TokenInvalidError('signed-out')
+    }
+    const { getIdentity } = this.#trustedTeam(identity.claims.iss)
+    if (this.#recheck !== Infinity && await getIdentity.isRevoked(identity, token, expiresAt, this.#recheck)) {
+      this.#cache?.delete(token)
+      throw new TokenInvalidError('revoked')
     }
     this.#cache?.look(token, now)
   }

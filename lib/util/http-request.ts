@@ -1,5 +1,13 @@
 /** What is read of a request: a Fastify request has it, and any request of Node's can be given it. */
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
+
+/** The part of a request that is read. A request of Node's, Express's and Koa's has it; so has `{ headers }`. */
+export interface CfAccessIncoming {
+  /** Default `GET`. Cross-origin protection depends on it. */
+  readonly method?: string | undefined
+  /** As Node.js reads them, with names in lower case. */
+  readonly headers: IncomingHttpHeaders
+}
 
 export interface HttpRequest {
   readonly method: string
@@ -9,7 +17,7 @@ export interface HttpRequest {
 }
 
 /** An ordinary request of Node's, whose Host header counts. HTTP/2 names the host in `:authority`. */
-export function fromIncoming ({ method = 'GET', headers }: Pick<IncomingMessage, 'method' | 'headers'>): HttpRequest {
+export function fromIncoming ({ method = 'GET', headers }: CfAccessIncoming): HttpRequest {
   return { method, headers, host: headers.host ?? authorityOf(headers) ?? '' }
 }
 

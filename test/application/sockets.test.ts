@@ -82,8 +82,19 @@ t.test('authenticate() reads the hostname of a request of Node\'s from its Host 
   const app = await start(t, { audience: { '127.0.0.1': AUD, 'other.example': OTHER_AUD } })
   t.match(await app.cfAccess.authenticate(await incoming(t, bearing(good))), { kind: 'user' })
   await t.rejects(app.cfAccess.authenticate(await incoming(t, bearing(foreign))), { message: /not valid/ })
-  await t.rejects(app.cfAccess.authenticate({ method: 'GET', headers: bearing(good) } as unknown as IncomingMessage),
-    { code: 'FST_CF_ACCESS_TOKEN_INVALID' }, 'no host')
+  await t.rejects(app.cfAccess.authenticate({ headers: bearing(good) }), { code: 'FST_CF_ACCESS_TOKEN_INVALID' },
+    'no host')
+})
+
+t.test('authenticate() takes headers, and a method for the cross-origin protection', async t => {
+  const { authenticate } = (await start(t)).cfAccess
+  const headers = { ...bearing(good), host: 'app.example.com', origin: 'https://evil.example' }
+  t.match(await authenticate({ headers }), { email: 'a@acme.com' })
+  await t.rejects(authenticate({ method: 'POST', headers }), { code: 'FST_CF_ACCESS_CROSS_ORIGIN' })
+  const asked: unknown[] = []
+  const request = { headers, number: 7 }
+  t.match(await authenticate(request, (_identity, given) => asked.push(given.number) > 0), { email: 'a@acme.com' })
+  t.strictSame(asked, [7])
 })
 
 t.test('authenticate() belongs to the instance that it is read from', async t => {

@@ -8,6 +8,7 @@ import type { AccessTeam } from '../../lib/testing/index.js'
 import { holdTimers, stopClock, type Clock } from '../fixtures/clock.js'
 import { expectAdmitted, expectRejected } from '../fixtures/expect.js'
 import { AUD, bearing, createApp, startTeam } from '../fixtures/index.js'
+import { until } from '../fixtures/key-endpoint.js'
 
 const KEY = /^fastify-cf-access:v1:[\da-f]{64}(:signed-out)?$/
 const DEADLINE = 100
@@ -85,6 +86,11 @@ async function startFleet (t: Test, options: Partial<CfAccessOptions> = {}): Pro
 const tokenOf = (team: AccessTeam, email = 'alice@acme.com', options: object = {}): string =>
   team.userToken({ email, audience: AUD, ...options })
 
+/** Of the only token that was asked about. */
+function answerKey (store: Store): string {
+  return [...store.values.keys()].find(key => !key.endsWith(':signed-out'))!
+}
+
 function questionsTo (team: AccessTeam): number {
   return team.requests.filter(({ path }) => path.endsWith('/get-identity')).length
 }
@@ -140,15 +146,196 @@ t.test('a verifier without Fastify learns of a sign-out too, and warns of a stor
   t.match((await warned)[0], { name: 'CfAccessWarning', message: /The store does not answer.*down/ })
 })
 
-t.test('a socket is told of a sign-out elsewhere when its process learns of it', async t => {
+const SECOND = 1000
+
+t.test('a socket is told of a sign-out elsewhere within a second, without any request', async t => {
   const { clock, team, a, b } = await startFleet(t)
+  const fire = holdTimers(t)
   const token = tokenOf(team)
   const ended: string[] = []
-  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(reason)))
+  for (const name of ['first', 'second']) {
+    t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(`${name}: ${reason}`)))
+  }
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(tokenOf(team, 'bob@acme.com')), reason => t.fail(reason)))
   await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
-  clock.move(1000)
+  t.strictSame(ended, [])
+  clock.move(SECOND)
+  fire(SECOND)
+  await until(() => ended.length === 2)
+  t.strictSame(ended, ['first: signed-out', 'second: signed-out'])
+  await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID', 'no request is admitted either')
+})
+
+t.test('with recheck a socket is told of a revocation elsewhere, without a question of its own', async t => {
+  const { clock, team, a, b } = await startFleet(t, { recheck: '1m' })
+  const fire = holdTimers(t)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  clock.move(30_000)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => ended.push(reason)))
+  team.revoke(token)
+  clock.move(30_000)
+  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  const questions = questionsTo(team)
+  clock.move(SECOND)
+  fire(SECOND)
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['revoked'])
   await expectRejected(t, b.app, token, 401, 'TOKEN_INVALID')
+  t.equal(questionsTo(team), questions)
+})
+
+t.test('a revocation elsewhere ends a socket with recheck only, as one that its own process would notice', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const fire = holdTimers(t)
+  const token = tokenOf(team)
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(token), reason => t.fail(reason)))
+  team.revoke(token)
+  await expectRejected(t, a.app, { url: '/groups', headers: bearing(token) }, 401, 'TOKEN_INVALID')
+  const { calls } = store
+  clock.move(SECOND)
+  fire(SECOND)
+  await nextTurn()
+  t.equal(store.calls, calls + 1, 'only whether it is signed out')
+})
+
+/** The timers of the next look into the store that were started so far. */
+function looks (t: Test): () => ReadonlyArray<() => void> {
+  const { calls } = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  return () => calls.filter(({ args }) => args[1] === SECOND).map(({ args: [callback] }) => callback)
+}
+
+t.test('all sockets of a process share one timer, and one look for each token', async t => {
+  const { team, store, a } = await startFleet(t)
+  const [token, other] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  const identities = await Promise.all([token, other, token].map(async each => await a.app.cfAccess.verify(each)))
+  const timers = looks(t)
+  const { calls } = store
+  const cancels = identities.map(identity => onSessionEnd(identity, reason => t.fail(reason)))
+  t.equal(timers().length, 1)
+  timers()[0]!()
+  await until(() => timers().length === 2)
+  t.equal(store.calls, calls + 2, 'each token once')
+  cancels[0]!()
+  timers()[1]!()
+  await until(() => timers().length === 3)
+  t.equal(store.calls, calls + 4, 'the other socket of this token goes on')
+  for (const cancel of cancels.slice(1)) cancel()
+  timers()[2]!()
+  await nextTurn()
+  t.equal(store.calls, calls + 4, 'nothing is left to look for')
+  t.equal(timers().length, 3)
+  t.teardown(onSessionEnd(identities[0]!, reason => t.fail(reason)))
+  t.equal(timers().length, 4, 'and it begins again')
+})
+
+t.test('the next look waits for a slow store', async t => {
+  const { team, store, a } = await startFleet(t)
+  const identity = await a.app.cfAccess.verify(tokenOf(team))
+  const other = await a.app.cfAccess.verify(tokenOf(team, 'bob@acme.com'))
+  const answers: Array<(value?: string) => void> = []
+  store.get = async () => await new Promise(resolve => answers.push(resolve))
+  const timers = looks(t)
+  const ended: string[] = []
+  onSessionEnd(identity, reason => ended.push(reason))()
+  t.teardown(onSessionEnd(identity, reason => ended.push(reason)))
+  timers()[0]!()
+  onSessionEnd(other, reason => t.fail(reason))()
+  await nextTurn()
+  t.equal(answers.length, 1)
+  t.equal(timers().length, 1)
+  answers[0]!()
+  await until(() => timers().length === 2)
+  timers()[1]!()
+  await until(() => answers.length === 2)
+  answers[1]!('true')
+  await until(() => ended.length > 0)
   t.strictSame(ended, ['signed-out'])
+})
+
+t.test('many sockets are looked for a few at a time', async t => {
+  const { team, store, a } = await startFleet(t)
+  const identities = []
+  for (let i = 0; i < 100; i++) identities.push(await a.app.cfAccess.verify(tokenOf(team, `user-${i}@acme.com`)))
+  const timers = looks(t)
+  for (const identity of identities) t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  let [running, most, calls] = [0, 0, 0]
+  store.get = async () => {
+    calls++
+    most = Math.max(most, ++running)
+    await nextTurn()
+    running--
+  }
+  timers()[0]!()
+  await until(() => timers().length === 2)
+  t.equal(calls, 100)
+  t.equal(most, 32)
+})
+
+t.test('a store that fails ends no socket, is warned of once and is left alone for a while', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const token = tokenOf(team)
+  const identity = await b.app.cfAccess.verify(token)
+  const { get } = store
+  let calls = 0
+  store.get = async () => { calls++; throw new Error('down') }
+  const timers = looks(t)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(identity, reason => ended.push(reason)))
+  for (let i = 0; i < 3; i++) {
+    timers().at(-1)!()
+    await until(() => timers().length === i + 2)
+  }
+  t.equal(calls, 1, 'within the backoff')
+  t.strictSame(ended, [])
+  t.equal(b.warnings.length, 1)
+  store.get = get
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  clock.move(SECOND)
+  timers().at(-1)!()
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['signed-out'], 'once it answers')
+  t.equal(b.warnings.length, 1)
+})
+
+t.test('a callback that throws keeps no other one waiting', async t => {
+  const { clock, team, a, b } = await startFleet(t)
+  const [first, second] = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  const timers = looks(t)
+  const ended: string[] = []
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(first), () => { throw new Error('mistake') }))
+  t.teardown(onSessionEnd(await b.app.cfAccess.verify(second), reason => ended.push(reason)))
+  const thrown = once(process, 'unhandledRejection')
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(first) })
+  clock.move(SECOND)
+  timers()[0]!()
+  t.match(await thrown, [{ message: 'mistake' }])
+  await until(() => timers().length === 2)
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(second) })
+  clock.move(SECOND)
+  timers()[1]!()
+  await until(() => ended.length > 0)
+  t.strictSame(ended, ['signed-out'])
+})
+
+t.test('without a store, and without a callback, no timer is started', async t => {
+  const timers = looks(t)
+  const { team, a } = await startFleet(t)
+  const alone = await Process.start(t, team, null)
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token)
+  t.teardown(onSessionEnd(await alone.app.cfAccess.verify(token), reason => t.fail(reason)))
+  t.equal(timers().length, 0)
+})
+
+t.test('the timer keeps no process alive', async t => {
+  const { team, a } = await startFleet(t)
+  const identity = await a.app.cfAccess.verify(tokenOf(team))
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  t.teardown(onSessionEnd(identity, reason => t.fail(reason)))
+  t.equal(timers(), before)
 })
 
 t.test('with recheck one process asks Access, and the others learn from it', async t => {
@@ -240,17 +427,61 @@ t.test('what a store says is validated: nothing of another form admits', async t
   }
 })
 
-t.test('an older confirmation of the store does not undo a revocation that this process knows', async t => {
+t.test('a confirmation of the store that is no newer does not undo a revocation that this process knows', async t => {
+  for (const age of [0, 1, 30_000]) {
+    const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+    const token = tokenOf(team)
+    team.revoke(token)
+    await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+    const questions = questionsTo(team)
+    const confirmation = JSON.stringify({ at: clock.now - age, answer: { email: 'alice@acme.com' } })
+    store.values.set(answerKey(store), { value: confirmation, until: Infinity })
+    clock.move(1000)
+    await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', `${age} ms older`)
+    t.equal(questionsTo(team), questions, 'decided by its own knowledge')
+  }
+})
+
+t.test('while Access fails, a process admits whom another one was told to', async t => {
   const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
   const token = tokenOf(team)
   await expectAdmitted(t, a.app, token)
-  const [key, confirmed] = [...store.values].find(([key]) => !key.endsWith(':signed-out'))!
+  const key = answerKey(store)
   clock.move(60_000)
-  team.revoke(token)
-  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  team.outage('error', 'get-identity')
+  await expectRejected(t, a.app, token, 503, 'IDENTITY_UNAVAILABLE')
+  const confirmation = JSON.stringify({ at: clock.now, answer: { email: 'alice@acme.com' } })
+  store.values.set(key, { value: confirmation, until: Infinity })
   clock.move(1000)
-  store.values.set(key, { value: confirmed.value, until: Infinity })
-  await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
+  await expectAdmitted(t, a.app, token)
+})
+
+t.test('an answer is shared for as long as any option lets it be used', async t => {
+  const LENGTHS = [['1m', '10m', 600_000], ['10m', '1m', 600_000]] as const
+  for (const [recheck, maxAge, milliseconds] of LENGTHS) {
+    const { clock, team, store, a } = await startFleet(t, { recheck, details: { maxAge } })
+    await expectAdmitted(t, a.app, tokenOf(team))
+    t.equal(store.values.get(answerKey(store))!.until - clock.now, milliseconds, `${recheck}, ${maxAge}`)
+  }
+})
+
+t.test('what a store cannot mean is deleted there, and nothing else is', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+  const deleted: string[] = []
+  store.delete = async key => { deleted.push(key) }
+  const nothing = store.get
+  store.get = async () => null
+  await expectAdmitted(t, a.app, tokenOf(team, 'bob@acme.com'), 'null')
+  store.get = nothing
+  const token = tokenOf(team)
+  await expectAdmitted(t, a.app, token, 'undefined')
+  clock.move(1000)
+  await expectAdmitted(t, a.app, token, 'an answer')
+  t.strictSame(deleted, [])
+  store.get = async key => key.endsWith(':signed-out') ? undefined : '{'
+  clock.move(1000)
+  await expectAdmitted(t, a.app, token, 'no answer')
+  t.match(deleted, [KEY])
 })
 
 const BROKEN: Readonly<Record<string, CfAccessStore>> = {
@@ -303,8 +534,9 @@ t.test('a store that fails is left alone for a while, and used again once it ans
   let calls = 0
   store.get = async () => { calls++; throw new Error('down') }
   clock.move(1000)
-  for (let i = 0; i < 10; i++) await expectAdmitted(t, a.app, token)
-  t.equal(calls, 1, 'not asked again within the backoff')
+  await expectAdmitted(t, a.app, token)
+  for (let i = 0; i < 10; i++) await expectAdmitted(t, a.app, tokenOf(team, `user-${i}@acme.com`))
+  t.equal(calls, 1, 'not asked again within the backoff, for no other token either')
   t.equal(a.warnings.length, 1)
   store.get = get
   await expectAdmitted(t, b.app, { method: 'POST', url: '/out', headers: bearing(token) })
@@ -314,6 +546,32 @@ t.test('a store that fails is left alone for a while, and used again once it ans
   clock.move(1000)
   await expectAdmitted(t, a.app, tokenOf(team, 'carol@acme.com'))
   t.equal(a.warnings.length, 2, 'a new failure is warned of')
+})
+
+t.test('calls to the store that fail together count as one failure', async t => {
+  const { clock, team, store, a, b } = await startFleet(t)
+  const tokens = Array.from({ length: 10 }, (_, i) => tokenOf(team, `user-${i}@acme.com`))
+  const { get } = store
+  store.get = async () => { await nextTurn(); throw new Error('down') }
+  await Promise.all(tokens.map(async token => await expectAdmitted(t, a.app, token)))
+  store.get = get
+  await expectAdmitted(t, b.app, { method: 'POST', url: '/out', headers: bearing(tokens[0]!) })
+  clock.move(SECOND)
+  await expectRejected(t, a.app, tokens[0]!, 401, 'TOKEN_INVALID', 'after half a second at most')
+  t.equal(a.warnings.length, 1)
+})
+
+t.test('while the store fails, Access is asked once for each recheck, also beyond details.max', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m', details: { max: 1 } })
+  store.get = async () => { throw new Error('down') }
+  const tokens = [tokenOf(team), tokenOf(team, 'bob@acme.com')]
+  for (let second = 0; second < 60; second += 10) {
+    for (const token of tokens) await expectAdmitted(t, a.app, token)
+    clock.move(10_000)
+  }
+  t.equal(questionsTo(team), 2)
+  for (const token of tokens) await expectAdmitted(t, a.app, token)
+  t.equal(questionsTo(team), 4)
 })
 
 t.test('a cached token costs no call to the store within a second', async t => {

@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import { WebSocket } from 'ws'
 import { proxyTo } from '../../example/recipes/reverse-proxy.js'
-import { namesIn, send, startUpstream, UPGRADE } from '../fixtures/gateway.js'
+import { FORGED, namesIn, send, startUpstream, testForgedHeaders, UPGRADE } from '../fixtures/gateway.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 const CLIENT_ID = 'e367826f93b8d71185e03fe518aff3b4.access'
@@ -50,7 +50,7 @@ after(async () => {
  * Sends a request to the proxy that strips the credentials.
  *
  * @param {string} target
- * @param {string[]} [lines]
+ * @param {readonly string[]} [lines]
  * @param {Parameters<typeof send>[3]} [more]
  */
 async function ask (target, lines, more) {
@@ -95,23 +95,12 @@ test('the upstream gets the identity, and no credentials', async () => {
   assert.deepEqual(namesIn(second).filter(name => /email|cookie|^cf-/.test(name)), [])
 })
 
-for (const name of [
-  'X-Auth-Kind', 'x-auth-subject', 'X-Auth-Email', 'X_Auth_Email', 'X-Auth_Email', 'x_auth-kind', 'X.Auth.Email',
-  'Cf-Access-Authenticated-User-Email', 'cf_access_authenticated_user_email', 'CF_ACCESS-JWT_ASSERTION'
-]) {
-  test(`an identity header of the client never reaches the upstream: "${name}"`, async () => {
-    const sent = [`${name}: root@acme.com`, `${name.toUpperCase()}: root@acme.com`]
-    await ask('/', [bearing(robot), ...sent])
-    await ask('/', [bearing(alice), ...sent, `Connection: close, ${name}`])
-    assert.equal(upstream.seen.length, 2)
-    for (const request of upstream.seen) {
-      assert.ok(!JSON.stringify(request).includes('root@acme.com'))
-      const names = namesIn(request).filter(name => /^x.auth/.test(name))
-      assert.equal(new Set(names).size, names.length, 'each once')
-      assert.ok(names.includes('x-auth-subject'))
-    }
-  })
-}
+testForgedHeaders([...FORGED, 'CF_ACCESS-JWT_ASSERTION'], async sent => {
+  await ask('/', [bearing(robot), ...sent])
+  await ask('/', [bearing(alice), ...sent])
+  assert.equal(upstream.seen.length, 2)
+  return { guarded: upstream.seen.splice(0) }
+})
 
 for (const [title, method, lines, expected] of /** @type {const} */ ([
   ['a POST from a page of another site', 'POST', ['Sec-Fetch-Site: cross-site'], 403],
