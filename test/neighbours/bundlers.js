@@ -38,7 +38,9 @@ let app
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bundles-'))
-  app = await writeModule('bundled-app.js', APP)
+  app = await writeModule('bundlers/app.js', APP)
+  // Bundlers follow the paths of the next tsconfig.json, which lead to the sources instead of the built package.
+  await writeModule('bundlers/tsconfig.json', '{}')
 })
 
 after(async () => { await rm(folder, { recursive: true }) })
