@@ -5,9 +5,11 @@ import 'reflect-metadata'
 import { Catch, Controller, Get, HttpException, Module, Req, UseGuards } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, RouteConfig } from '@nestjs/platform-fastify'
+import { ConnectedSocket, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets'
 import cfAccess from 'fastify-cf-access'
 import { createAccessTeam } from 'fastify-cf-access/testing'
-import { alice, AUDIENCE, bearing, bob, team, tokenOf } from '../fixtures/neighbours.js'
+import { io as connect } from 'socket.io-client'
+import { access, alice, AUDIENCE, bearing, bob, team, tokenOf } from '../fixtures/neighbours.js'
 import { importSnippet } from '../fixtures/snippet.js'
 
 /** @typedef {import('@nestjs/platform-fastify').NestFastifyApplication} NestApp */
@@ -204,4 +206,49 @@ test('unavailable keys are 503 to the client, with and without a filter', async 
   assert.ok(Number(rejected.headers['retry-after']) >= 1)
   const filtered = await start(t, { teamDomain: down.domain, prepare: app => app.useGlobalFilters(new CodeFilter()) })
   assert.equal((await filtered.ask('/admin', headers)).body, 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
+})
+
+test('a WebSocket gateway is in front of the guard, unless its allowRequest authenticates', async t => {
+  for (const isGuarded of [false, true]) {
+    const adapter = new FastifyAdapter()
+    const fastify = adapter.getInstance()
+    await fastify.register(cfAccess, access)
+
+    class Gateway {
+      /** @param {import('socket.io').Socket} socket */
+      async whoAmI (socket) {
+        const { email } = await fastify.cfAccess.authenticate(socket.request).catch(() => ({ email: 'a stranger' }))
+        return email
+      }
+    }
+    decorate(Gateway, 'whoAmI', SubscribeMessage('who am I'))
+    ConnectedSocket()(Gateway.prototype, 'whoAmI', 0)
+    /** @type {import('socket.io').ServerOptions['allowRequest']} */
+    const allowRequest = (request, callback) => {
+      fastify.cfAccess.authenticate(request).then(() => callback(null, true), error => callback(error.code, false))
+    }
+    WebSocketGateway(isGuarded ? { allowRequest } : {})(Gateway)
+
+    class GatewayModule {}
+    Module({ controllers: [AdminController], providers: [Gateway] })(GatewayModule)
+    /** @type {NestApp} */
+    const app = await NestFactory.create(GatewayModule, adapter, { logger: false })
+    t.after(() => app.close())
+    await app.listen(0, '127.0.0.1')
+    const origin = await app.getUrl()
+    assert.equal((await fetch(`${origin}/admin`)).status, 401)
+
+    const answer = async (headers = {}) => {
+      const socket = connect(origin, { extraHeaders: headers, reconnection: false })
+      try {
+        return await new Promise(resolve => {
+          socket.on('connect_error', ({ message }) => resolve(message)).emit('who am I', resolve)
+        })
+      } finally {
+        socket.close()
+      }
+    }
+    assert.equal(await answer(), isGuarded ? 'xhr poll error' : 'a stranger')
+    assert.equal(await answer(alice), 'alice@acme.com')
+  }
 })
