@@ -17,7 +17,7 @@ const APP = `
   app.get('/', async request => ({ email: request.cfAccess?.email }))
   app.listen({ port: 0, host: '127.0.0.1' }).then(origin => console.log(origin))`
 
-// ESM cannot require() what CommonJS packages do. So fails plain Fastify.
+// CommonJS packages in an ESM file call require(). Plain Fastify needs this too.
 const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 const ESBUILD = [command('esbuild'), '--bundle', '--platform=node']

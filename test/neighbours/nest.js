@@ -1,4 +1,4 @@
-// NestJS on Fastify: the documented setup, and what guards, middleware and exception filters of Nest's see.
+// NestJS on Fastify: the documented setup, and what Nest's guards, middleware, exception filters and gateways see.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import 'reflect-metadata'
@@ -53,7 +53,7 @@ decorate(AdminController, 'acme', Get('acme'), RouteConfig({ cfAccess: { include
 decorate(AdminController, 'onlyAlice', Get('alice'), UseGuards(OnlyAlice))
 Controller('admin')(AdminController)
 
-/** What middleware of Nest's has seen. @type {string[]} */
+/** The paths that Nest's middleware has seen. @type {string[]} */
 const seen = []
 
 class AppModule {
@@ -68,7 +68,7 @@ class AppModule {
 }
 Module({ controllers: [AdminController] })(AppModule)
 
-/** Nest wraps an error of a client in an exception of its own, and no other one. */
+/** Nest wraps an error with a status below 500 in an exception of its own. */
 class CodeFilter {
   /**
    * @param {any} exception
@@ -147,7 +147,7 @@ test('the snippet guards what it says', async t => {
   }
 })
 
-test('guards of Nest\'s see the identity', async t => {
+test('Nest\'s guards see the identity', async t => {
   const { ask, warnings } = await start(t)
   assert.deepEqual(warnings, [])
   assert.equal((await ask('/admin/alice')).statusCode, 401)
@@ -155,7 +155,7 @@ test('guards of Nest\'s see the identity', async t => {
   assert.equal((await ask('/admin/alice', bob)).statusCode, 403)
 })
 
-test('middleware of Nest\'s runs after the guard where the plugin was registered before NestFactory.create()', async t => {
+test('Nest\'s middleware runs after the guard where the plugin was registered before NestFactory.create()', async t => {
   const asMiddleware = { 'x-answer': 'middleware' }
   for (const isFirst of [true, false]) {
     const { ask, warnings } = await start(t, { isFirst })
@@ -174,7 +174,7 @@ test('middleware of Nest\'s runs after the guard where the plugin was registered
   }
 })
 
-test('the prefix contains the global prefix of Nest\'s, and a warning says when it does not', async t => {
+test('the prefix contains Nest\'s global prefix, and a warning says when it does not', async t => {
   const prepare = (/** @type {NestApp} */ app) => app.setGlobalPrefix('api')
   const right = await start(t, { prefix: '/api/admin', prepare })
   assert.deepEqual(right.warnings, [])
