@@ -181,7 +181,7 @@ t.test('every snippet of the README and the docs compiles in strict TypeScript',
     'surroundings.ts': SURROUNDINGS,
     'tsconfig.json': JSON.stringify({ compilerOptions: COMPILER_OPTIONS })
   })
-  // test/neighbours compiles the others, with packages that only it has.
+  // The others are compiled and run by test/neighbours, which has their packages.
   const fences = pages.join('').match(/^```[jt]s\b(?!.* project=neighbours$)/gm)!
   t.equal(fences.length, modules.length, 'every snippet has a title of its own')
   for (const compiler of ['typescript-5.5', 'typescript-7'] as const) {

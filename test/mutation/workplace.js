@@ -7,7 +7,7 @@ import { dirname, join, relative } from 'node:path'
 import { toJavaScript } from './types.js'
 
 const COPIED = ['lib', 'test', 'example', 'package.json', 'README.md']
-const LEFT_OUT = new Set(['node_modules', '.tap', 'bench', 'soak', 'browser', 'mutation', 'types.ts'])
+const LEFT_OUT = new Set(['node_modules', '.tap', 'bench', 'soak', 'browser', 'neighbours', 'mutation', 'types.ts'])
 const PRELOADED = new URL('../fixtures/saved-keys.js', import.meta.url).href
 
 export class Workplace {

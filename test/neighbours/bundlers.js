@@ -17,7 +17,7 @@ const APP = `
   app.get('/', async request => ({ email: request.cfAccess?.email }))
   app.listen({ port: 0, host: '127.0.0.1' }).then(origin => console.log(origin))`
 
-// ESM cannot require() what CommonJS packages do. So fails plain Fastify.
+// CommonJS packages in an ESM file call require(). Plain Fastify needs this too.
 const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 const ESBUILD = [command('esbuild'), '--bundle', '--platform=node']
@@ -38,7 +38,9 @@ let app
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bundles-'))
-  app = await writeModule('bundled-app.js', APP)
+  app = await writeModule('bundlers/app.js', APP)
+  // Bundlers follow the paths of the next tsconfig.json, which lead to the sources instead of the built package.
+  await writeModule('bundlers/tsconfig.json', '{}')
 })
 
 after(async () => { await rm(folder, { recursive: true }) })

@@ -104,7 +104,7 @@ for (const [name, register] of Object.entries(NEIGHBOURS)) {
   })
 }
 
-test('@fastify/express: routes of Express\'s under the prefix are guarded', async t => {
+test('@fastify/express: the routes of Express under the prefix are guarded', async t => {
   const { app } = createApp(t)
   await app.register(cfAccess, { ...access, prefix: '/admin' })
   await app.register(fastifyExpress)

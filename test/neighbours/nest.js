@@ -1,13 +1,15 @@
-// NestJS on Fastify: the documented setup, and what guards, middleware and exception filters of Nest's see.
+// NestJS on Fastify: the documented setup, and what Nest's guards, middleware, exception filters and gateways see.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import 'reflect-metadata'
 import { Catch, Controller, Get, HttpException, Module, Req, UseGuards } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter, RouteConfig } from '@nestjs/platform-fastify'
+import { ConnectedSocket, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets'
 import cfAccess from 'fastify-cf-access'
 import { createAccessTeam } from 'fastify-cf-access/testing'
-import { alice, AUDIENCE, bearing, bob, team, tokenOf } from '../fixtures/neighbours.js'
+import { io as connect } from 'socket.io-client'
+import { access, alice, AUDIENCE, bearing, bob, team, tokenOf } from '../fixtures/neighbours.js'
 import { importSnippet } from '../fixtures/snippet.js'
 
 /** @typedef {import('@nestjs/platform-fastify').NestFastifyApplication} NestApp */
@@ -51,7 +53,7 @@ decorate(AdminController, 'acme', Get('acme'), RouteConfig({ cfAccess: { include
 decorate(AdminController, 'onlyAlice', Get('alice'), UseGuards(OnlyAlice))
 Controller('admin')(AdminController)
 
-/** What middleware of Nest's has seen. @type {string[]} */
+/** The paths that Nest's middleware has seen. @type {string[]} */
 const seen = []
 
 class AppModule {
@@ -66,7 +68,7 @@ class AppModule {
 }
 Module({ controllers: [AdminController] })(AppModule)
 
-/** Nest wraps an error of a client in an exception of its own, and no other one. */
+/** Nest wraps an error with a status below 500 in an exception of its own. */
 class CodeFilter {
   /**
    * @param {any} exception
@@ -145,7 +147,7 @@ test('the snippet guards what it says', async t => {
   }
 })
 
-test('guards of Nest\'s see the identity', async t => {
+test('Nest\'s guards see the identity', async t => {
   const { ask, warnings } = await start(t)
   assert.deepEqual(warnings, [])
   assert.equal((await ask('/admin/alice')).statusCode, 401)
@@ -153,7 +155,7 @@ test('guards of Nest\'s see the identity', async t => {
   assert.equal((await ask('/admin/alice', bob)).statusCode, 403)
 })
 
-test('middleware of Nest\'s runs after the guard where the plugin was registered before NestFactory.create()', async t => {
+test('Nest\'s middleware runs after the guard where the plugin was registered before NestFactory.create()', async t => {
   const asMiddleware = { 'x-answer': 'middleware' }
   for (const isFirst of [true, false]) {
     const { ask, warnings } = await start(t, { isFirst })
@@ -172,7 +174,7 @@ test('middleware of Nest\'s runs after the guard where the plugin was registered
   }
 })
 
-test('the prefix contains the global prefix of Nest\'s, and a warning says when it does not', async t => {
+test('the prefix contains Nest\'s global prefix, and a warning says when it does not', async t => {
   const prepare = (/** @type {NestApp} */ app) => app.setGlobalPrefix('api')
   const right = await start(t, { prefix: '/api/admin', prepare })
   assert.deepEqual(right.warnings, [])
@@ -204,4 +206,49 @@ test('unavailable keys are 503 to the client, with and without a filter', async 
   assert.ok(Number(rejected.headers['retry-after']) >= 1)
   const filtered = await start(t, { teamDomain: down.domain, prepare: app => app.useGlobalFilters(new CodeFilter()) })
   assert.equal((await filtered.ask('/admin', headers)).body, 'FST_CF_ACCESS_KEYS_UNAVAILABLE')
+})
+
+test('a WebSocket gateway is in front of the guard, unless its allowRequest authenticates', async t => {
+  for (const isGuarded of [false, true]) {
+    const adapter = new FastifyAdapter()
+    const fastify = adapter.getInstance()
+    await fastify.register(cfAccess, access)
+
+    class Gateway {
+      /** @param {import('socket.io').Socket} socket */
+      async whoAmI (socket) {
+        const { email } = await fastify.cfAccess.authenticate(socket.request).catch(() => ({ email: 'a stranger' }))
+        return email
+      }
+    }
+    decorate(Gateway, 'whoAmI', SubscribeMessage('who am I'))
+    ConnectedSocket()(Gateway.prototype, 'whoAmI', 0)
+    /** @type {import('socket.io').ServerOptions['allowRequest']} */
+    const allowRequest = (request, callback) => {
+      fastify.cfAccess.authenticate(request).then(() => callback(null, true), error => callback(error.code, false))
+    }
+    WebSocketGateway(isGuarded ? { allowRequest } : {})(Gateway)
+
+    class GatewayModule {}
+    Module({ controllers: [AdminController], providers: [Gateway] })(GatewayModule)
+    /** @type {NestApp} */
+    const app = await NestFactory.create(GatewayModule, adapter, { logger: false })
+    t.after(() => app.close())
+    await app.listen(0, '127.0.0.1')
+    const origin = await app.getUrl()
+    assert.equal((await fetch(`${origin}/admin`)).status, 401)
+
+    const answer = async (headers = {}) => {
+      const socket = connect(origin, { extraHeaders: headers, reconnection: false })
+      try {
+        return await new Promise(resolve => {
+          socket.on('connect_error', ({ message }) => resolve(message)).emit('who am I', resolve)
+        })
+      } finally {
+        socket.close()
+      }
+    }
+    assert.equal(await answer(), isGuarded ? 'xhr poll error' : 'a stranger')
+    assert.equal(await answer(alice), 'alice@acme.com')
+  }
 })

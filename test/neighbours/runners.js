@@ -75,7 +75,7 @@ test('Vitest runs the snippet', async () => {
 test('Jest with Babel runs the snippet, with the documented settings', async () => {
   const text = (await readSnippet('vitest')).replace("'vitest'", "'@jest/globals'")
   const cwd = await createProject('jest', text, { 'jest.config.json': await readJestConfig() })
-  const { code, output } = await run([command('jest'), '--ci'], { cwd })
+  const { code, output } = await run([command('jest'), '--ci', '--forceExit'], { cwd })
   assert.equal(code, 0, output)
   assert.ok(passedIn(output), output)
 })
@@ -83,7 +83,7 @@ test('Jest with Babel runs the snippet, with the documented settings', async () 
 test('Jest\'s ESM runs a test that asks over HTTP', async () => {
   const cwd = await createProject('jest-esm', ESM_TEST, { 'jest.config.json': '{ "transform": {} }' })
   const env = { NODE_OPTIONS: '--experimental-vm-modules' }
-  const { code, output } = await run([command('jest'), '--ci'], { cwd, env })
+  const { code, output } = await run([command('jest'), '--ci', '--forceExit'], { cwd, env })
   assert.equal(code, 0, output)
   assert.ok(passedIn(output), output)
 })

@@ -62,7 +62,7 @@ test('tRPC by its plugin: HTTP and its WebSocket are routes, so the hook guards 
     useWSS: true,
     trpcOptions: {
       router,
-      // Over a WebSocket it gets the request of Node's, which has no identity.
+      // Over a WebSocket it gets Node's request, which has no identity.
       createContext: async (/** @type {{ req: any }} */ { req }) =>
         ({ identity: 'raw' in req ? req.cfAccess : await app.cfAccess.authenticate(req) })
     }
@@ -79,7 +79,7 @@ test('tRPC by its plugin: HTTP and its WebSocket are routes, so the hook guards 
   assert.equal(await askOverSocket(url, bob), 'bob@acme.com')
 })
 
-test('a WebSocket server of tRPC\'s on app.server is in front of the guard', async t => {
+test('tRPC\'s handler of a WebSocket server on app.server is in front of the guard', async t => {
   const app = await createApp(t)
   const server = new WebSocketServer({ server: app.server })
   t.after(() => server.close())
