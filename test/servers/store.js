@@ -1,20 +1,15 @@
 // Four processes behind one port that share a store, a real Redis or Valkey: one question to Access, one sign-out for
 // all, event streams too, and right answers while the store is down.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { request as httpRequest } from 'node:http'
-import { createInterface } from 'node:readline'
-import { json, text } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import KeyvValkey from '@keyv/valkey'
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import Keyv from 'keyv'
 import { freePort } from '../fixtures/browser.js'
-import { PROCESSES, startFleet } from '../fixtures/fleet.js'
+import { PROCESSES, startFleet, startStore } from '../fixtures/fleet.js'
 
-const { REDIS_PATH = '/usr/bin/redis-server' } = process.env
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 const USERS = 1000
 
@@ -29,12 +24,12 @@ let port
 
 before(async () => {
   port = await freePort()
-  store = await startStore()
+  store = await startStore(port)
   team = await createAccessTeam()
   fleet = await startFleet({
     teamDomain: team.domain,
     audience: AUDIENCE,
-    store: storeUrl(),
+    store: store.url,
     recheck: '24h'
   })
 })
@@ -45,52 +40,14 @@ after(async () => {
   await team.close()
 })
 
-const storeUrl = () => `redis://127.0.0.1:${port}`
-
-async function startStore () {
-  const server = spawn(REDIS_PATH, ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    { stdio: ['ignore', 'pipe', 'inherit'] })
-  const lines = createInterface({ input: server.stdout })
-  for await (const line of lines) if (/ready to accept connections/i.test(line)) break
-  server.stdout.resume()
-  return {
-    kill: async () => {
-      const exited = once(server, 'exit')
-      server.kill('SIGKILL')
-      await exited
-    }
-  }
-}
-
 /** @param {string} email */
 const tokenOf = email => team.userToken({ email, audience: AUDIENCE })
-
-/**
- * One request on a connection of its own, so that the processes take turns.
- *
- * @param {string} token
- * @param {{ method?: string, path?: string }} [options]
- */
-async function open (token, { method = 'GET', path = '/' } = {}) {
-  const request = httpRequest(`${fleet.url}${path}`,
-    { method, agent: false, headers: { 'cf-access-jwt-assertion': token } })
-  request.end()
-  const [response] = await once(request, 'response')
-  return { response, status: response.statusCode, pid: Number(response.headers['x-pid']) }
-}
-
-/** @param {Parameters<typeof open>} args */
-async function ask (...args) {
-  const { response, ...answer } = await open(...args)
-  const { email } = /** @type {{ email?: string }} */ (await json(response))
-  return { ...answer, email }
-}
 
 /** Asks until every process has answered with this status. @param {string} token @param {number} status */
 async function untilAll (token, status) {
   const pids = new Set()
   while (pids.size < PROCESSES) {
-    const answer = await ask(token)
+    const answer = await fleet.ask(token)
     if (answer.status === status) pids.add(answer.pid)
     else pids.clear()
   }
@@ -107,7 +64,7 @@ test('each user is one question to Access, whichever process is asked', async ()
   await Promise.all(Array.from({ length: 16 }, async () => {
     for (const { email, token } of queue) {
       for (let i = 0; i < PROCESSES; i++) {
-        const answer = await ask(token)
+        const answer = await fleet.ask(token)
         assert.equal(answer.status, 200)
         assert.equal(answer.email, email)
         pids.add(answer.pid)
@@ -124,21 +81,21 @@ test('a sign-out in one process ends the session in all', async () => {
   const [token, other] = [tokenOf('alice@acme.com'), tokenOf('bob@acme.com')]
   await untilAll(token, 200)
   await untilAll(other, 200)
-  assert.equal((await ask(token, { method: 'POST', path: '/out' })).status, 200)
+  assert.equal((await fleet.ask(token, { method: 'POST', path: '/out' })).status, 200)
   await untilAll(token, 401)
   await untilAll(other, 200)
 })
 
 test('a sign-out in one process ends the event streams in all', async () => {
   const [token, other] = [tokenOf('frank@acme.com'), tokenOf('grace@acme.com')]
-  const stays = (await open(other, { path: '/events' })).response
+  const stays = (await fleet.open(other, { path: '/events' })).response
   /** @type {Map<number, Promise<string>>} */
   const streams = new Map()
   while (streams.size < PROCESSES) {
-    const { response, pid } = await open(token, { path: '/events' })
+    const { response, pid } = await fleet.open(token, { path: '/events' })
     streams.set(pid, text(response))
   }
-  await ask(token, { method: 'POST', path: '/out' })
+  await fleet.ask(token, { method: 'POST', path: '/out' })
   for (const stream of await Promise.all(streams.values())) assert.match(stream, /^event: signed-out$/m)
   assert.equal(stays.readableEnded, false)
   stays.destroy()
@@ -148,7 +105,7 @@ test('while the store is down each process decides by itself, and afterwards the
   const [out, user, revoked] = [tokenOf('carol@acme.com'), tokenOf('dave@acme.com'), tokenOf('eve@acme.com')]
   await untilAll(out, 200)
   await untilAll(user, 200)
-  await ask(out, { method: 'POST', path: '/out' })
+  await fleet.ask(out, { method: 'POST', path: '/out' })
   await untilAll(out, 401)
   team.revoke(revoked)
   await untilAll(revoked, 401)
@@ -159,23 +116,23 @@ test('while the store is down each process decides by itself, and afterwards the
     const cases =
       [[user, 200], [tokenOf(`late-${i}@acme.com`), 200], [out, 401], [revoked, 401], ['x.y.z', 401]]
     for (const [token, status] of cases) {
-      const answer = await ask(token)
+      const answer = await fleet.ask(token)
       if (answer.status !== status) wrong.push([token.slice(-8), answer.status, status])
     }
   }
   assert.deepEqual(wrong, [])
-  store = await startStore()
+  store = await startStore(port)
   await untilAll(await signOutShared(), 401)
   await untilAll(user, 200)
 })
 
 /** Signs out one user after the other, until a process uses the store again. */
 async function signOutShared () {
-  const values = new Keyv(new KeyvValkey(storeUrl()))
+  const values = new Keyv(new KeyvValkey(store.url))
   try {
     for (let i = 0; ; i++) {
       const token = tokenOf(`again-${i}@acme.com`)
-      assert.equal((await ask(token, { method: 'POST', path: '/out' })).status, 200)
+      assert.equal((await fleet.ask(token, { method: 'POST', path: '/out' })).status, 200)
       const hash = createHash('sha256').update(token).digest('hex')
       if (await values.get(`fastify-cf-access:v1:${hash}:signed-out`) === 'true') return token
     }
