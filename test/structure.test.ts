@@ -106,3 +106,10 @@ t.test('the test plan names every number, with the tests that have it', async t 
   const planned = [...plan.matchAll(/^\| ([A-Z]-\d\d) \| .+ \| (.*) \|$/gm)].map(([, id, files]) => [id, files])
   t.strictSame(Object.fromEntries(planned), Object.fromEntries([...found].map(([id, files]) => [id, files.join(', ')])))
 })
+
+t.test('the guide for contributors names every script', async t => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
+  const guide = await readFile(join(root, 'CONTRIBUTING.md'), 'utf8')
+  const unnamed = Object.keys(scripts).filter(name => !new RegExp(`(?:npm (?:run )?|\`)${name}(?![\\w:])`).test(guide))
+  t.strictSame(unnamed, [])
+})

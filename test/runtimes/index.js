@@ -11,7 +11,7 @@ const RUNTIMES = ['node', 'node@22', 'node@24', 'node@26', 'bun', 'deno']
 // The lowest and the newest that package.json allows.
 const FASTIFY = ['fastify@5.0.0', 'fastify@5']
 // No limit that a slow machine meets, only an end to a process that hangs.
-const MILLISECONDS = 300_000
+const MILLISECONDS = 600_000
 
 const wanted = process.argv.slice(2)
 const isFastify = (/** @type {string} */ name) => name.startsWith('fastify@')
