@@ -1,5 +1,5 @@
 // Builds the site: the README as its front page, the pages of docs/, and the reference of the API.
-import { Converter } from 'typedoc'
+import { Converter, OptionDefaults } from 'typedoc'
 
 // In the order of the menu.
 const PAGES = [
@@ -25,9 +25,13 @@ export default {
   plugin: [name],
   entryPoints: ['lib/index.ts', 'lib/verifier.ts', 'lib/browser/index.ts', 'lib/testing/index.ts', 'lib/dev/index.ts'],
   tsconfig: 'tsconfig.docs.json',
-  out: 'build/site',
+  out: 'site',
   readme: 'README.md',
-  projectDocuments: [...PAGES.map(page => `docs/${page}.md`), 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
+  projectDocuments: [
+    ...PAGES.map(page => `docs/${page}.md`), 'example/recipes/accounts/README.md', 'example/recipes/forward-auth.md',
+    'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'
+  ],
+  highlightLanguages: [...OptionDefaults.highlightLanguages, 'sql', 'nginx'],
   searchInDocuments: true,
   searchGroupBoosts: { Documents: 4 },
   customCss: 'docs/site.css',

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import ts from 'typescript'
 import * as exported from '../lib/index.js'
 import { compile } from './fixtures/compile.js'
 import { startEdge } from './fixtures/edge.js'
@@ -86,8 +87,10 @@ t.test('the listener of the docs hears of a rejection', async t => {
 })
 
 t.test('the test of one\'s own routes in the docs passes', async t => {
-  const [code] = await once(run(t, snippet('testing')), 'exit')
-  t.equal(code, 0)
+  for (const title of ['testing', 'testing-outage']) {
+    const [code] = await once(run(t, snippet(title)), 'exit')
+    t.equal(code, 0, title)
+  }
 })
 
 t.test('the error handler of the docs answers 400 instead of 401, and changes nothing else', async t => {
@@ -107,6 +110,21 @@ t.test('the docs\' server of Node\'s own verifies too', async t => {
   t.equal((await fetch(origin)).status, 401)
   const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
   t.equal(await (await fetch(origin, { headers })).text(), 'hello a@acme.com')
+})
+
+t.test('the docs\' middleware for Express admits with an identity, and rejects without', async t => {
+  const { outputText } = ts.transpileModule(snippet('express'), { compilerOptions: { module: ts.ModuleKind.ESNext } })
+  const origin = await lineOf(run(t, `${outputText}
+    const { createServer } = await import('node:http')
+    const server = createServer((request, response) => {
+      verifyAccess(request, response, () => response.end(request.cfAccess.email))
+    }).listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port))`))
+  const rejected = await fetch(origin)
+  t.match(await rejected.text(), 'FST_CF_ACCESS_TOKEN_MISSING')
+  t.match(rejected, { status: 401 })
+  t.equal(rejected.headers.get('cache-control'), 'no-store')
+  const headers = bearing(team.userToken({ email: 'a@acme.com', audience: AUD }))
+  t.equal(await (await fetch(origin, { headers })).text(), 'a@acme.com')
 })
 
 t.test('the docs\' page greets a user who is logged in', async t => {
@@ -170,6 +188,8 @@ const SURROUNDINGS = `
     const fromEnv: typeof plugin.fromEnv
     const guard: typeof plugin.guard
     const APP_TAG: string
+    const ADMIN_TAG: string
+    const REPORTS_TAG: string
     const SHOP_TAG: string
     const STOCK_TAG: string
   }`

@@ -20,8 +20,11 @@ export interface AccessApplication {
   readonly to?: string
   /** Its AUD tag. Several applications can share one. Default: derived from hostname and path, so it stays the same. */
   readonly audience?: string
-  /** Who is allowed. Default: every user with a session and every service token. */
-  readonly policy?: CfAccessPolicy
+  /**
+   * Who is allowed; `'bypass'` lets every request through without a token, as a Bypass policy does, such as to a health
+   * check. Default: every user with a session and every service token.
+   */
+  readonly policy?: CfAccessPolicy | 'bypass'
   /** Its name on the login page. Default: the hostname, if it is not `127.0.0.1`, and the path. */
   readonly name?: string
 }
@@ -34,6 +37,7 @@ export interface Application {
   readonly audience: string
   readonly name: string
   readonly policy: EdgePolicy | null
+  readonly isBypassed: boolean
 }
 
 export interface EdgePolicy {
@@ -54,7 +58,8 @@ const readList = list(group({
   to: optional(readUpstream),
   audience: optional(text(/^[\x21-\x7e]+$/, 'an AUD tag')),
   name: optional(text(/\S/, 'text')),
-  policy: optional((value, path): EdgePolicy => ({ source: value, check: compilePolicy(value, path) }))
+  policy: optional((value, path): EdgePolicy | 'bypass' =>
+    value === 'bypass' ? value : { source: value, check: compilePolicy(value, path) })
 }), LIST)
 
 /** Paths that the emulator answers itself. */
@@ -105,9 +110,16 @@ export class Applications {
 
 /** @throws {OptionsInvalidError} with a sentence that names the option, what it is and what it takes */
 export const readApplications: Reader<Applications> = (value, path) => {
-  const list = readList(value, path).map(({ audience, name, ...application }) => {
+  const list = readList(value, path).map(({ audience, name, policy, ...application }) => {
     const place = placeOf(application)
-    return { ...application, audience: audience ?? audienceFor(place), name: name ?? place }
+    const isBypassed = policy === 'bypass'
+    return {
+      ...application,
+      audience: audience ?? audienceFor(place),
+      name: name ?? place,
+      policy: isBypassed ? null : policy,
+      isBypassed
+    }
   })
   if (list.length === 0) return throwInvalidOption(path, value, LIST)
   const places = list.map(({ hostname, path }) => placeOf({ hostname, path: prefixOf(path).path }))

@@ -24,9 +24,9 @@ export function banner (
 Open ${url} instead of ${to}${isUp ? '' : ', which does not answer yet'}
 Sign in as ${users.join(', ')} or any other address; a session lasts ${session}.
 
-${command === undefined ? settings(domain, applications) : `Runs ${command.join(' ')} with CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD set.`}
+${settings(domain, applications)}
 
-Press Ctrl+C to stop.
+${command === undefined ? '' : `Runs ${command.join(' ')} with these environment variables.\n\n`}Press Ctrl+C to stop.
 `
 }
 

@@ -35,7 +35,7 @@ export class AccessEdge {
   readonly domain: string
   /** Where your app is reached through the edge: the first application's hostname, as `http://127.0.0.1:PORT`. */
   readonly url: string
-  /** Its Access applications. */
+  /** Its Access applications, without those that are bypassed. */
   readonly applications: ReadonlyArray<Required<Pick<AccessApplication, 'hostname' | 'path' | 'audience' | 'name'>>>
 
   readonly #parts: Parts
@@ -45,7 +45,7 @@ export class AccessEdge {
     const { sites, settings: { applications: { list }, rotate } } = parts
     this.domain = sites.team
     this.url = sites.originOf(list[0]!.hostname)
-    this.applications = list
+    this.applications = list.filter(({ isBypassed }) => !isBypassed)
     this.#parts = parts
     if (rotate !== null) this.#timer = setInterval(() => this.rotateKeys(), rotate)
   }

@@ -51,8 +51,8 @@ export class Gate {
     const application = applications.at(this.#sites.hostnameIn(request.headers.host)!, request.originalUrl)
     if (application === 'unreadable') throw new UnreadableError()
     if (application === 'reserved') throw new ReservedError()
-    if (application === null) {
-      forwardings.set(request, { to, headers: networkHeaders(request, NO_COUNTRY) })
+    if (application === null || application.isBypassed) {
+      forwardings.set(request, { to: application?.to ?? to, headers: networkHeaders(request, NO_COUNTRY) })
       return undefined
     }
     const caller = this.#caller(request, reply, application)

@@ -14,21 +14,16 @@ export async function run ([program, ...args]: RunCommand, { domain, application
   const tags = new Set(applications.map(({ audience }) => audience))
   const env = { ...process.env, CF_ACCESS_TEAM_DOMAIN: domain, CF_ACCESS_AUD: [...tags].join(',') }
   const child = spawn(program, args, { stdio: 'inherit', env })
-  const stopForwarding = forwardSignals(child)
+  forwardSignals(child)
   try {
     const [code] = await once(child, 'exit') as [number | null]
     return code ?? 1
   } catch (error) {
     throw new Error(`${program} cannot be started: ${(error as Error).message}`)
-  } finally {
-    stopForwarding()
   }
 }
 
 /** A terminal sends Ctrl+C to both processes, so that one only must not end this process first. */
-function forwardSignals (child: ChildProcess): () => void {
-  const terminate = (): void => { child.kill('SIGTERM') }
-  const wait = (): void => {}
-  process.on('SIGTERM', terminate).on('SIGINT', wait)
-  return () => { process.off('SIGTERM', terminate).off('SIGINT', wait) }
+function forwardSignals (child: ChildProcess): void {
+  process.on('SIGTERM', () => child.kill('SIGTERM')).on('SIGINT', () => {})
 }

@@ -10,7 +10,7 @@ Says why requests are rejected: checks the settings, the team's keys, the clock,
 
   --team NAME                  the team name or domain; several with commas, or by repeating it;
                                default: the environment variable CF_ACCESS_TEAM_DOMAIN
-  --aud TAG                    the AUD tag, or several; default: CF_ACCESS_AUD
+  --audience TAG               the AUD tag, or several; default: CF_ACCESS_AUD
   --token -                    checks a token, which is read from standard input
   --url URL                    asks your app's public URL, as https://app.example.com/path, without a
                                session: Access must answer, for this team and this AUD tag
@@ -22,8 +22,8 @@ Says why requests are rejected: checks the settings, the team's keys, the clock,
 
 It shows no token, no signature and no e-mail address. The exit code is 0 when all checks pass, else 1.
 
-  fastify-cf-access doctor --team acme --aud TAG --url https://app.example.com
-  pbpaste | fastify-cf-access doctor --team acme --aud TAG --token -
+  fastify-cf-access doctor --team acme --audience TAG --url https://app.example.com/admin
+  pbpaste | fastify-cf-access doctor --team acme --audience TAG --token -
 
 A token is the value of the cookie CF_Authorization of your app's hostname, in the browser's developer tools, or of the
 request header Cf-Access-Jwt-Assertion, which your app gets.
@@ -31,7 +31,7 @@ request header Cf-Access-Jwt-Assertion, which your app gets.
 
 const FLAGS = {
   team: { type: 'string', multiple: true },
-  aud: { type: 'string', multiple: true },
+  audience: { type: 'string', multiple: true },
   token: { type: 'string' },
   url: { type: 'string' },
   origin: { type: 'string' },
@@ -57,7 +57,7 @@ export async function readArguments (args: readonly string[], input: () => Input
   if (positionals.length > 0) throw new OptionsInvalidError('The doctor takes flags only. See --help.')
   const url = values.url === undefined ? null : readUrl(values.url, '--url')
   const origin = values.origin === undefined ? null : readOrigin(values.origin, url)
-  const settings = { team: values.team, aud: values.aud, clockTolerance: values['clock-tolerance'] }
+  const settings = { team: values.team, audience: values.audience, clockTolerance: values['clock-tolerance'] }
   const token = values.token === undefined ? null : await readToken(values.token, input)
   return { options: { settings, token, url, origin }, isJson: values.json === true }
 }

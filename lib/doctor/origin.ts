@@ -24,7 +24,7 @@ export async function checkOrigin (origin: URL, url: URL): Promise<Check> {
 }
 
 function checkReply ({ host }: URL, { status, code }: OriginReply): Check {
-  if (status === 401 || status === 403) {
+  if (status === 401 || status === 403 || isOwnRejection(code)) {
     const answer = code === null ? `status ${status}` : `status ${status} and ${code}`
     return passed('origin', `The origin ${host} rejects a request without a token: ${answer}.`)
   }
@@ -34,6 +34,11 @@ function checkReply ({ host }: URL, { status, code }: OriginReply): Check {
       'loopback, or use a firewall.')
     : failed('origin', `The origin ${host} answers with status ${status}, which does not tell whether it verifies tokens.`,
       'Give --url a path of your app that needs a login.')
+}
+
+/** Your app can answer with a status of its own. */
+function isOwnRejection (code: string | null): boolean {
+  return code !== null && code.startsWith('FST_CF_ACCESS_TOKEN_')
 }
 
 const CLOSED: ReadonlyArray<Trouble['kind']> = ['refused', 'unreachable', 'late', 'closed']

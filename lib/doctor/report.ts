@@ -9,8 +9,8 @@ export function linesOf ({ ok, text, todo }: Check): string {
 /** The last lines. */
 export function summaryOf (checks: readonly Check[]): string {
   const names = new Set(checks.filter(({ ok }) => !ok).map(({ name }) => name))
-  const result = names.size === 0 ? 'All checks passed.' : `Failed: ${[...names].join(', ')}.`
-  return `\n${result}\nSee docs/troubleshooting.md.\n`
+  if (names.size === 0) return '\nAll checks passed.\n'
+  return `\nFailed: ${[...names].join(', ')}.\nThe documentation has more: Troubleshooting.\n`
 }
 
 export function jsonOf (checks: readonly Check[]): string {

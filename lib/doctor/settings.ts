@@ -10,7 +10,7 @@ import { describeForm, plural, showSetting, TAG } from './wording.js'
 /** What the command line says. An absent setting is read from the environment. */
 export interface GivenSettings {
   readonly team?: readonly string[] | undefined
-  readonly aud?: readonly string[] | undefined
+  readonly audience?: readonly string[] | undefined
   /** Such as `30s`. */
   readonly clockTolerance: string
 }
@@ -34,17 +34,17 @@ interface Finding<Value> {
 }
 
 /** @throws {OptionsInvalidError} for a `clockTolerance` that is not one */
-export function readSettings ({ team, aud, clockTolerance }: GivenSettings, env: Env): DoctorSettings {
+export function readSettings ({ team, audience, clockTolerance }: GivenSettings, env: Env): DoctorSettings {
   const tolerance = TOKEN_READERS.clockTolerance(clockTolerance, '--clock-tolerance') / 1000
   const teamFindings = valuesOf(team, env, 'CF_ACCESS_TEAM_DOMAIN').map(readTeamDomain)
   const teams = valuesIn(teamFindings)
   const isReal = !teams.some(isLoopback)
-  const tagFindings = valuesOf(aud, env, 'CF_ACCESS_AUD').map(value => readTag(value, isReal))
+  const tagFindings = valuesOf(audience, env, 'CF_ACCESS_AUD').map(value => readTag(value, isReal))
   const tags = valuesIn(tagFindings)
   const findings: ReadonlyArray<Finding<unknown>> = [...teamFindings, ...tagFindings]
   const missing = [
     ...(teamFindings.length === 0 ? [missingCheck('team', '--team NAME', 'CF_ACCESS_TEAM_DOMAIN')] : []),
-    ...(tagFindings.length === 0 ? [missingCheck('audience', '--aud TAG', 'CF_ACCESS_AUD')] : []),
+    ...(tagFindings.length === 0 ? [missingCheck('audience', '--audience TAG', 'CF_ACCESS_AUD')] : []),
     ...(isRepeated(teams) ? [failed('team', 'One team is given more than once.', 'Give each team once.')] : [])
   ]
   const isComplete = missing.length === 0 && findings.every(({ value }) => value !== null)

@@ -12,17 +12,20 @@ export function checkToken (text: string, settings: DoctorSettings, teams: reado
   const form = readForm(text)
   const { payload } = form
   const clock = { tolerance: settings.clockTolerance, ahead: clockOf(teams) }
+  const claims = payload === null ? [] : [...checkClaims(payload, settings), ...checkTimes(payload, clock, now)]
   return [
     ...form.checks,
-    ...checkSignature(form, teams, payload?.['iss']),
-    ...(payload === null ? [] : pointToType([...checkClaims(payload, settings), ...checkTimes(payload, clock, now)]))
+    ...pointTo('iss', checkSignature(form, teams, payload?.['iss']), claims),
+    ...pointTo('type', claims, claims)
   ]
 }
 
-/** A token of another type has other claims: there is one thing to do, not one for each claim. */
-function pointToType (checks: Check[]): Check[] {
-  if (checks.every(({ name, ok }) => name !== 'type' || ok)) return checks
-  return checks.map(check => check.ok || check.name === 'type' ? check : { ...check, todo: TYPE_FIRST })
+/**
+ * A token of another team has another key, and one of another type other claims: there is one thing to do, not one for
+ * each check that fails.
+ */
+function pointTo (cause: 'iss' | 'type', checks: Check[], claims: readonly Check[]): Check[] {
+  if (claims.every(({ name, ok }) => name !== cause || ok)) return checks
+  const todo = `Correct what the check of the ${cause} says first.`
+  return checks.map(check => check.ok || check.name === cause ? check : { ...check, todo })
 }
-
-const TYPE_FIRST = 'Correct what the check of the type says first.'

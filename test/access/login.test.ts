@@ -1,3 +1,4 @@
+import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import {
@@ -33,6 +34,17 @@ async function navigate (
     headers: { host: 'app.acme.com', accept: CHROME, ...headers }
   })
 }
+
+t.test('your app\'s own @fastify/cookie writes the cookie of the login', async t => {
+  const app = createApp(t)
+  await app.register(fastifyCookie)
+  await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })
+  const response = await navigate(app)
+  t.equal(response.statusCode, 302)
+  const [cookie] = String(response.headers['set-cookie']).split(';')
+  t.match(cookie, /^cf-access-login=/)
+  t.equal((await navigate(app, { headers: { cookie } })).statusCode, 401)
+})
 
 t.test('a browser without a session is sent to log in, and back to where it was going', async t => {
   const response = await navigate(await start(t))

@@ -33,13 +33,13 @@ const MISTAKES: Readonly<Record<string, Mistake>> = {
     options: { audience: `"${AUD}"` },
     log: /Option "audience" is '"a+"'; it takes the AUD tag of an Access application, without quotes/,
     doctor: /✗ .*quotes/,
-    doctorArgs: ['--aud', `"${AUD}"`]
+    doctorArgs: ['--audience', `"${AUD}"`]
   },
   'a UUID as the AUD tag, of a real team': {
     options: { teamDomain: 'acme', audience: 'ffb0c1e5-1111-4222-8333-444455556666', fetch: async () => { throw new Error('no') } },
     log: /AUD tag.*64/,
     doctor: /✗ .*UUID|✗ .*ID of/,
-    doctorArgs: ['--team', 'acme', '--aud', 'ffb0c1e5-1111-4222-8333-444455556666']
+    doctorArgs: ['--team', 'acme', '--audience', 'ffb0c1e5-1111-4222-8333-444455556666']
   },
   'a misspelt option': { options: { team: 'acme' } as object, log: /Did you mean "teamDomain"\?/i },
   'a path in the team domain': {
@@ -199,7 +199,7 @@ async function doctorOf (app: FastifyInstance, { request, doctorArgs = [], docto
   const text = request?.headers['cf-access-jwt-assertion']
   const asked = text === undefined ? [] : ['--token', '-']
   const { out, error } = await runDoctor(
-    [...given('--team', team.domain), ...given('--aud', AUD), ...args, ...asked], { env: doctorEnv, token: text ?? '' })
+    [...given('--team', team.domain), ...given('--audience', AUD), ...args, ...asked], { env: doctorEnv, token: text ?? '' })
   return out + error
 }
 

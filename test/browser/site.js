@@ -10,7 +10,7 @@ import Fastify from 'fastify'
 import { launch } from '../fixtures/browser.js'
 
 const root = join(import.meta.dirname, '..', '..')
-const site = join(root, 'build', 'site')
+const site = join(root, 'site')
 const app = Fastify()
 /** @type {import('playwright-core').Browser} */
 let browser

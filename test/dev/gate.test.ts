@@ -119,6 +119,24 @@ t.test('applications by hostname and path, each with its own upstream', async t 
   t.equal((await visit(`${atShop}/buy`, { headers: await signIn(site, 'b@acme.com', '', 'shop.localhost') })).status, 403)
 })
 
+t.test('a bypassed path is open, with no token and to its own upstream, and nothing around it is', async t => {
+  const probe = await serveEcho(t)
+  const site = await startEdge(t, {
+    to,
+    applications: [{ path: '/admin' }, { path: '/admin/health', to: probe, policy: 'bypass', audience: 'never-used' }]
+  })
+  t.strictSame(site.applications.map(({ path }) => path), ['/admin'])
+  const session = await signIn(site, 'alice@example.com')
+  for (const headers of [{}, session, { 'cf-access-jwt-assertion': 'forged' }]) {
+    const { headers: received } = await askEcho(`${site.url}/admin/health/x`, { headers })
+    t.equal(received['cf-access-jwt-assertion'], undefined)
+    t.match(received, { 'cf-ipcountry': 'XX' })
+  }
+  for (const path of ['/admin', '/admin/healthy', '/admin/none']) {
+    t.equal((await visit(`${site.url}${path}`)).status, 302, path)
+  }
+})
+
 t.test('a line for what is unusual, or for everything', async t => {
   const lines: string[] = []
   for (const verbose of [false, true]) {

@@ -15,7 +15,7 @@ async function checkUrl (
   t: Test, team: AccessTeam, answer: FaultyAnswer
 ): Promise<Check> {
   const { origin } = await serve(t, (request, response) => answer(request, response, ''))
-  return (await checksOf(['--team', team.domain, '--aud', AUD, '--url', `${origin}/page?x=1`]))['url']!
+  return (await checksOf(['--team', team.domain, '--audience', AUD, '--url', `${origin}/page?x=1`]))['url']!
 }
 
 function redirecting (location: string, headers: Record<string, string> = {}): FaultyAnswer {
@@ -43,10 +43,10 @@ t.test('the login page must be of this team, for this AUD tag', async t => {
 t.test('the emulator\'s edge is as Access', async t => {
   const edge = await startEdge(t, { to: await serveEcho(t), applications: [{ path: '/admin', audience: 'my-tag' }] })
   const args = ['--team', edge.domain, '--url']
-  t.match(await checksOf([...args, `${edge.url}/admin`, '--aud', 'my-tag']), { url: { ok: true, text: /my-tag, as in/ } })
-  t.match(await checksOf([...args, `${edge.url}/admin`, '--aud', AUD]),
+  t.match(await checksOf([...args, `${edge.url}/admin`, '--audience', 'my-tag']), { url: { ok: true, text: /my-tag, as in/ } })
+  t.match(await checksOf([...args, `${edge.url}/admin`, '--audience', AUD]),
     { url: { ok: false, reason: 'audience', text: /a text of 6 characters; .* the AUD tag a{64}\./ } })
-  t.match(await checksOf([...args, `${edge.url}/other`, '--aud', 'my-tag']),
+  t.match(await checksOf([...args, `${edge.url}/other`, '--audience', 'my-tag']),
     { url: { ok: false, reason: 'missing', text: /status 200 without a session\. Access does not protect this path/ } })
 })
 
@@ -92,7 +92,7 @@ t.test('it knows the plugin\'s own answers: Access does not protect this path', 
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })
   app.get('/', async () => 'in')
   const url = `http://127.0.0.1:${await listen(app)}`
-  t.match(await checksOf(['--team', team.domain, '--aud', AUD, '--url', url]), {
+  t.match(await checksOf(['--team', team.domain, '--audience', AUD, '--url', url]), {
     url: { ok: false, reason: 'missing', text: /Your app itself .*401 and FST_CF_ACCESS_TOKEN_MISSING/ }
   })
 })
@@ -100,7 +100,7 @@ t.test('it knows the plugin\'s own answers: Access does not protect this path', 
 t.test('trouble on the way is named', async t => {
   const team = await startTeam(t)
   const { origin, server } = await serve(t, () => {})
-  const args = ['--team', team.domain, '--aud', AUD, '--url']
+  const args = ['--team', team.domain, '--audience', AUD, '--url']
   const asked = once(server, 'request')
   const fire = holdTimers(t)
   const checking = checksOf([...args, origin])

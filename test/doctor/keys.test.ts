@@ -11,7 +11,7 @@ import { AUD, startTeam } from '../fixtures/index.js'
 import { answering, until } from '../fixtures/key-endpoint.js'
 
 async function checks (domain: string, env: Record<string, string> = {}): Promise<Readonly<Record<string, Check>>> {
-  return checksOf(['--team', domain, '--aud', AUD], { env })
+  return checksOf(['--team', domain, '--audience', AUD], { env })
 }
 
 t.test('it counts the keys, and tells their ages by their certificates', async t => {
@@ -131,7 +131,7 @@ t.test('it compares the clocks', async t => {
   t.match((await checks(await datedTeam(t, inSeconds(-90))))['clock'],
     { ok: false, reason: 'expired', text: /\d\d seconds ahead of/, todo: /NTP/ })
   const near = await datedTeam(t, inSeconds(-100))
-  t.match((await checksOf(['--team', near, '--aud', AUD, '--clock-tolerance', '5m']))['clock'],
+  t.match((await checksOf(['--team', near, '--audience', AUD, '--clock-tolerance', '5m']))['clock'],
     { ok: true, text: /is \d{2,3} seconds ahead of that/ })
   for (const date of [null, 'yesterday']) t.notOk('clock' in await checks(await datedTeam(t, date)), String(date))
 })
@@ -139,7 +139,7 @@ t.test('it compares the clocks', async t => {
 t.test('each team has its line, and the first that tells the time counts', async t => {
   const team = await startTeam(t)
   const silent = await datedTeam(t, null)
-  const { out, code } = await runDoctor(['--team', silent, '--team', team.domain, '--aud', AUD])
+  const { out, code } = await runDoctor(['--team', silent, '--team', team.domain, '--audience', AUD])
   t.equal(code, 0)
   t.equal(out.match(/usable keys/g)!.length, 2)
   t.match(out, /✓ The clock of this machine/)

@@ -30,7 +30,7 @@ t.test('it reads settings from the environment and a token from standard input',
   const env = { CF_ACCESS_TEAM_DOMAIN: team.domain, CF_ACCESS_AUD: AUD }
   const good = await outcomeOf(start(t, ['doctor', '--token', '-'], env), `${tokenOf(team)}\n`)
   t.match(good, { code: 0, error: '' })
-  t.match(good.out, /^✓ .*\n(?:✓ .*\n)+✓ The plugin would admit this token as a user\.\n\nAll checks passed\.\nSee docs\/troubleshooting\.md\.\n$/)
+  t.match(good.out, /^✓ .*\n(?:✓ .*\n)+✓ The plugin would admit this token as a user\.\n\nAll checks passed\.\n$/)
   const bad = await outcomeOf(start(t, ['doctor', '--token', '-', '--json'], env), team.metaToken({ audience: AUD }))
   t.match(bad, { code: 1, error: '' })
   const { ok, checks } = JSON.parse(bad.out)
@@ -51,11 +51,11 @@ t.test('the command explains itself, and names its commands', async t => {
 
 t.test('each check is a line, and below one that failed is what to do', async t => {
   const team = await startTeam(t)
-  const args = ['--team', team.domain, '--aud', AUD]
+  const args = ['--team', team.domain, '--audience', AUD]
   const { code, out } = await runDoctor([...args, '--token', '-'], { token: 'a.b' })
   t.equal(code, 1)
   t.match(out, /\n✗ The text has 2 parts instead of 3: .*\n {2}→ Look for a proxy .*\n/)
-  t.match(out, /\n✗ The plugin would reject this token with 401, for the reason "malformed"\. The text is not a JWT\.\n {2}→ .*\n\nFailed: form, verdict\.\nSee docs\/troubleshooting\.md\.\n$/)
+  t.match(out, /\n✗ The plugin would reject this token with 401, for the reason "malformed"\. The text is not a JWT\.\n {2}→ .*\n\nFailed: form, verdict\.\nThe documentation has more: Troubleshooting\.\n$/)
   t.match(await runDoctor(args), { code: 0, out: /^(?:✓ .*\n){4}\nAll checks passed\.\n/ }, 'without a token')
   const json = await runDoctor([...args, '--json'])
   t.strictSame(Object.keys(JSON.parse(json.out)), ['ok', 'checks'])
@@ -99,6 +99,6 @@ t.test('it says what a flag takes, and quotes no secret', async t => {
 
 t.test('at a terminal it asks for the token', async t => {
   const team = await startTeam(t)
-  const args = ['--team', team.domain, '--aud', AUD, '--token', '-']
+  const args = ['--team', team.domain, '--audience', AUD, '--token', '-']
   t.match(await runDoctor(args, { token: ` ${tokenOf(team)}\n`, isTTY: true }), { code: 0, error: /^Paste the token.*\n$/ })
 })

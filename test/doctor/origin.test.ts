@@ -25,7 +25,7 @@ t.test('an origin that verifies tokens rejects', async t => {
   await app.register(cfAccess, { teamDomain: team.domain, audience: AUD, login: 'redirect' })
   app.get('/', async () => 'in')
   const origin = `http://127.0.0.1:${await listen(app)}`
-  const checks = await checksOf(['--team', team.domain, '--aud', AUD, '--url', origin, '--origin', origin])
+  const checks = await checksOf(['--team', team.domain, '--audience', AUD, '--url', origin, '--origin', origin])
   t.match(checks['origin'], { ok: true, text: /status 401 and FST_CF_ACCESS_TOKEN_MISSING/ })
   t.match(await checkOrigin(await startOrigin(t, answering('no', 403)), APP), { ok: true, text: /without a token: status 403\./ })
 })
@@ -44,6 +44,8 @@ t.test('it is asked for the path and the host of the URL, without credentials', 
 t.test('other answers do not tell', async t => {
   const answers: ReadonlyArray<readonly [answer: FaultyAnswer, check: object]> = [
     [answering('', 302, { location: '/login' }), { ok: false, text: /around the edge with status 302/ }],
+    [answering('{"code":"FST_CF_ACCESS_TOKEN_MISSING"}', 400), { ok: true, text: /status 400 and FST_CF_ACCESS_TOKEN_MISSING/ }],
+    [answering('{"code":"FST_CF_ACCESS_KEYS_UNAVAILABLE"}', 503), { ok: false, text: /status 503, which does not tell/ }],
     [answering('', 404), { ok: false, text: /status 404, which does not tell/, todo: /path/ }],
     [answering('', 500), { ok: false, text: /status 500, which does not tell/ }],
     [answering('x'.repeat(1e6), 401), { ok: true, text: /status 401\./ }],

@@ -18,25 +18,26 @@ t.test('they are read from the command line, else as fromEnv() reads the environ
   t.strictSame(fromEnv.checks.map(({ ok }) => ok), [true, true, true, true])
   t.match(fromEnv.checks[0]!.text, /means the issuer https:\/\/acme\.cloudflareaccess\.com\.$/)
   createVerifier(fromEnv.options!).close()
-  const given = readSettings({ team: ['a,b', 'c.fed.cloudflareaccess.com'], aud: [AUD], clockTolerance: '0s' }, env)
+  const team = ['a,b', 'c.fed.cloudflareaccess.com']
+  const given = readSettings({ team, audience: [AUD], clockTolerance: '0s' }, env)
   t.strictSame(given.teams.map(({ issuer }) => issuer),
     ['https://a.cloudflareaccess.com', 'https://b.cloudflareaccess.com', 'https://c.fed.cloudflareaccess.com'])
   t.strictSame(given.tags, [AUD])
   t.equal(given.clockTolerance, 0)
-  t.strictSame(readSettings({ ...TOLERANCE, aud: [AUD] }, env).tags, [AUD], 'each for itself')
+  t.strictSame(readSettings({ ...TOLERANCE, audience: [AUD] }, env).tags, [AUD], 'each for itself')
 })
 
 t.test('what is missing is named', async t => {
   const nothing: ReadonlyArray<readonly [given: object, env: Record<string, string>]> = [
     [{}, {}],
-    [{ team: [''], aud: [''] }, {}],
+    [{ team: [''], audience: [''] }, {}],
     [{}, { CF_ACCESS_TEAM_DOMAIN: ' ', CF_ACCESS_AUD: '' }]
   ]
   for (const [given, env] of nothing) {
     const { checks, teams, tags, options } = readSettings({ ...TOLERANCE, ...given }, env)
     t.match(checks, [
       { name: 'team', ok: false, todo: /--team NAME.*CF_ACCESS_TEAM_DOMAIN/ },
-      { name: 'audience', ok: false, todo: /--aud TAG.*CF_ACCESS_AUD/ }
+      { name: 'audience', ok: false, todo: /--audience TAG.*CF_ACCESS_AUD/ }
     ])
     t.strictSame([teams, tags, options], [[], [], null])
   }
@@ -53,12 +54,12 @@ t.test('a wrong team is named, and the plugin does not start with it', async t =
     ['x'.repeat(64), /a text of 64 characters/]
   ]
   for (const [team, text] of wrong) {
-    const { checks, options } = readSettings({ ...TOLERANCE, team: [team], aud: [AUD] }, {})
+    const { checks, options } = readSettings({ ...TOLERANCE, team: [team], audience: [AUD] }, {})
     t.match(checks[0], { name: 'team', ok: false, text, todo: /acme\.cloudflareaccess\.com/ }, team)
     t.equal(options, null, team)
     t.throws(() => createVerifier({ teamDomain: team, audience: AUD }), { code: 'FST_CF_ACCESS_OPTIONS_INVALID' }, team)
   }
-  const twice = readSettings({ ...TOLERANCE, team: ['acme', 'ACME'], aud: [AUD] }, {})
+  const twice = readSettings({ ...TOLERANCE, team: ['acme', 'ACME'], audience: [AUD] }, {})
   t.match(twice.checks.at(-1), { ok: false, text: /more than once/ })
   t.strictSame([twice.teams.length, twice.options], [1, null], 'its keys are fetched once')
 })
@@ -74,7 +75,7 @@ t.test('a wrong AUD tag is named', async t => {
     [`${AUD} ${OTHER_AUD}`, /blanks/, /the tag alone/, false]
   ]
   for (const [aud, text, todo, isRead] of wrong) {
-    const { checks, tags, options } = readSettings({ ...TOLERANCE, team: ['acme'], aud: [aud] }, {})
+    const { checks, tags, options } = readSettings({ ...TOLERANCE, team: ['acme'], audience: [aud] }, {})
     t.match(checks[1], { name: 'audience', ok: false, text, todo, ...(isRead && { reason: 'audience' }) }, aud)
     t.strictSame(tags, isRead ? [aud] : [], `${aud}: taken as the plugin takes it`)
     t.equal(options === null, !isRead, aud)
@@ -84,7 +85,7 @@ t.test('a wrong AUD tag is named', async t => {
 
 t.test('an emulator can have any AUD tag', async t => {
   for (const [aud, shown] of [['my-app', /my-app/], [UUID, /4c1b7f3e/], [AUD, /a{64}/], ['alice@acme.com', /a text of 14/]] as const) {
-    const { checks } = readSettings({ ...TOLERANCE, team: ['http://localhost:4000'], aud: [aud] }, {})
+    const { checks } = readSettings({ ...TOLERANCE, team: ['http://localhost:4000'], audience: [aud] }, {})
     t.match(checks[1], { ok: true, text: shown })
     t.notMatch(checks[1]!.text, '@')
   }

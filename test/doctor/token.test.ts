@@ -36,7 +36,7 @@ class GuardedApp {
   }
 
   get args (): string[] {
-    return ['--team', this.team.domain, '--aud', AUD]
+    return ['--team', this.team.domain, '--audience', AUD]
   }
 
   async checks (token: string): Promise<Readonly<Record<string, Check>>> {
@@ -312,7 +312,7 @@ t.test('without keys it says what the text alone tells', async t => {
 
 t.test('of several teams the token\'s own counts', async t => {
   const guarded = await GuardedApp.start(t)
-  const args = ['--team', `${guarded.team.domain},${guarded.other.domain}`, '--aud', AUD, '--token', '-']
+  const args = ['--team', `${guarded.team.domain},${guarded.other.domain}`, '--audience', AUD, '--token', '-']
   for (const team of [guarded.team, guarded.other]) {
     const { code } = await runDoctor(args, { token: team.userToken({ email: EMAIL, audience: AUD }) })
     t.equal(code, 0, team.domain)

@@ -32,6 +32,19 @@ function createApp (t) {
   return { app, warnings }
 }
 
+test('middleware and routes of Express get the identity by a hook in front of them', async t => {
+  const { app } = createApp(t)
+  await app.register(cfAccess, { ...access, prefix: '/admin' })
+  app.addHook('onRequest', async request => {
+    Object.assign(request.raw, { cfAccess: request.cfAccess })
+  })
+  await app.register(fastifyExpress)
+  app.use('/admin', (/** @type {any} */ request, /** @type {any} */ response) => response.end(request.cfAccess.email))
+  const get = await listen(app)
+  assert.equal((await get('/admin')).status, 401)
+  assert.deepEqual(await get('/admin', alice), { status: 200, body: 'alice@acme.com' })
+})
+
 /**
  * Middleware that answers itself when it is asked to.
  *

@@ -57,7 +57,7 @@ await check('the command doctor explains itself', async () => {
 
 await check('the doctor accepts a valid token, and rejects an expired one', async () => {
   const team = await startTeam()
-  const args = ['doctor', '--team', team.domain, '--aud', AUD, '--token', '-', '--json']
+  const args = ['doctor', '--team', team.domain, '--audience', AUD, '--token', '-', '--json']
   const alice = { email: ALICE, audience: AUD }
   assert.equal((await run(args, team.userToken(alice))).code, 0)
   const { output, code } = await run(args, team.userToken({ ...alice, expiresIn: '-1h' }))
