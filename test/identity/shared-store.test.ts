@@ -410,8 +410,9 @@ const LIES: Readonly<Record<string, Value>> = {
 }
 
 t.test('what a store says is validated: nothing of another form admits', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
   for (const [name, lie] of Object.entries(LIES)) {
-    const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+    store.values.clear()
     const token = tokenOf(team)
     team.revoke(token)
     await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID', name)
@@ -423,13 +424,14 @@ t.test('what a store says is validated: nothing of another form admits', async t
     store.values.set(key, { value, until: Infinity })
     await expectRejected(t, (await Process.start(t, team, store, { recheck: '1m' })).app, token, 401, 'TOKEN_INVALID',
       `${name}, in another process`)
-    t.strictSame(a.warnings, [])
+    t.notOk(a.warnings.some(({ msg }) => msg.startsWith('The store')), name)
   }
 })
 
 t.test('a confirmation of the store that is no newer does not undo a revocation that this process knows', async t => {
+  const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
   for (const age of [0, 1, 30_000]) {
-    const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
+    store.values.clear()
     const token = tokenOf(team)
     team.revoke(token)
     await expectRejected(t, a.app, token, 401, 'TOKEN_INVALID')
