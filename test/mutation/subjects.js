@@ -29,7 +29,8 @@ export const subjects = {
     ],
     tests: [
       'token/token-verifier', 'token/jws', 'token/check-claims', 'token/audience', 'application/teams', 'util/freeze',
-      'token/cache', 'identity/details', 'channels', 'application/floods', 'keys/key-set', 'reject'
+      'token/cache', 'identity/details', 'channels', 'application/floods', 'keys/key-set', 'reject', 'sign-out',
+      'identity/session-end', 'identity/shared-store'
     ]
   },
   keys: {
