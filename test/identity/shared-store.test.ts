@@ -444,7 +444,7 @@ t.test('a confirmation of the store that is no newer does not undo a revocation 
   }
 })
 
-t.test('while Access fails, a process admits whom another one was told to', async t => {
+t.test('while Access fails, a process admits a user that Access has confirmed to another one', async t => {
   const { clock, team, store, a } = await startFleet(t, { recheck: '1m' })
   const token = tokenOf(team)
   await expectAdmitted(t, a.app, token)

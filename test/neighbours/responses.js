@@ -13,7 +13,7 @@ const GZIP = { 'accept-encoding': 'gzip' }
 for (const isFirst of [true, false]) {
   const order = isFirst ? 'before' : 'after'
 
-  test(`@fastify/compress, registered ${order}, compresses answers and rejections alike`, async t => {
+  test(`@fastify/compress, registered ${order}, compresses answers and rejections`, async t => {
     const app = Fastify()
     t.after(() => app.close())
     if (isFirst) await app.register(fastifyCompress, { threshold: 0 })

@@ -51,7 +51,7 @@ for (const isFirst of [true, false]) {
   })
 }
 
-test('@fastify/csrf-protection takes a token of the user whom it was made for', async t => {
+test('@fastify/csrf-protection takes the token of its own user only', async t => {
   const app = Fastify()
   t.after(() => app.close())
   await app.register(cfAccess, access)
