@@ -3,14 +3,11 @@ import { OptionsInvalidError } from './errors.js'
 import { sessionOf, type CfAccessIdentity } from './identity/identity.js'
 import { isObject } from './util/is-object.js'
 
-// Milliseconds that a token can be accepted after its `exp`, at most: the bound of the option `clockTolerance`.
-const MAX_CLOCK_TOLERANCE = 300_000
-
 /** @throws {OptionsInvalidError} for anything but a user that a verifier made */
 export async function signOut (identity: CfAccessIdentity): Promise<void> {
   const session = isObject(identity) && identity.kind === 'user' ? sessionOf(identity) : null
   if (session === null) {
     throw new OptionsInvalidError('signOut(identity) takes a user, as request.cfAccess is after a login.')
   }
-  await session.signOut(identity.expiresAt + MAX_CLOCK_TOLERANCE)
+  await session.signOut()
 }

@@ -27,11 +27,8 @@ export interface SessionSource {
    * @returns a function that ends it
    */
   readonly watch: ((identity: CfAccessIdentity, token: string, revoked: () => void) => () => void) | null
-  /**
-   * Ends the session here, and wherever the store is shared.
-   * @param until when the token is rejected anyway, in milliseconds since the Unix epoch
-   */
-  signOut (token: string, until: number): Promise<void>
+  /** Ends the session here, and wherever the store is shared. */
+  signOut (identity: CfAccessIdentity, token: string): Promise<void>
 }
 
 /** The session of one identity. */
@@ -41,8 +38,7 @@ export interface Session {
   readonly recheck: number
   readonly confirm: () => Promise<void>
   readonly watch: ((revoked: () => void) => () => void) | null
-  /** @param until when the token is rejected anyway, in milliseconds since the Unix epoch */
-  readonly signOut: (until: number) => Promise<void>
+  readonly signOut: () => Promise<void>
 }
 
 /** What every kind of identity has. Frozen, and shared by all requests with the same token. */
@@ -95,7 +91,7 @@ abstract class Identity<Details extends CfAccessDetails> {
       recheck,
       confirm: async () => sessions.confirm(identity, token),
       watch: watch && (revoked => watch(identity, token, revoked)),
-      signOut: async until => sessions.signOut(token, until)
+      signOut: async () => sessions.signOut(identity, token)
     }
   }
 

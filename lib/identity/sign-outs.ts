@@ -8,6 +8,9 @@ import { LRUCache } from 'lru-cache'
 // Beyond these the longest past is forgotten. About 2 MiB.
 const MAX_SIGN_OUTS = 10_000
 
+// Milliseconds that a token can be accepted after its `exp`, at most: the bound of the option `clockTolerance`.
+const MAX_CLOCK_TOLERANCE = 300_000
+
 type Listener = (token: string) => void
 
 /** Shared by all registrations of a server. */
@@ -32,6 +35,14 @@ export class SignOuts {
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
   }
+}
+
+/**
+ * When the token of an identity is rejected by every registration anyway, in milliseconds since the Unix epoch. Their
+ * rules for times differ, and all of them share what is known of a sign-out.
+ */
+export function signedOutUntil ({ expiresAt }: { readonly expiresAt: number }): number {
+  return expiresAt + MAX_CLOCK_TOLERANCE
 }
 
 function hashOf (token: string): string {

@@ -10,7 +10,7 @@ import {
   identify, isMadeBy, type CfAccessIdentity, type DetailsSource, type SessionSource
 } from '../identity/identity.js'
 import { LOOK_EVERY, type SharedStore } from '../identity/shared-store.js'
-import type { SignOuts } from '../identity/sign-outs.js'
+import { signedOutUntil, type SignOuts } from '../identity/sign-outs.js'
 import { StoreWatch } from '../identity/store-watch.js'
 import type { KeySet } from '../keys/key-set.js'
 import { elapsed } from '../util/elapsed.js'
@@ -66,7 +66,8 @@ export class Verifier implements DetailsSource {
     const confirm = async (identity: CfAccessIdentity, token: string): Promise<void> => {
       await this.#ask(identity, token, this.#recheck)
     }
-    const signOut = async (token: string, until: number): Promise<void> => {
+    const signOut = async (identity: CfAccessIdentity, token: string): Promise<void> => {
+      const until = signedOutUntil(identity)
       signOuts.add(token, until)
       await store?.signOut(token, until - Date.now())
     }
@@ -186,11 +187,11 @@ export class Verifier implements DetailsSource {
   /** A sign-out, or with `recheck` a revocation, that another process has told the store. */
   async #askOthers (identity: CfAccessIdentity, token: string, store: SharedStore): Promise<void> {
     const now = Date.now()
-    const expiresAt = expiryOf(identity.claims, this.#rules)
     if (await store.isSignedOut(token)) {
-      this.sessions.signOuts.add(token, expiresAt)
+      this.sessions.signOuts.add(token, signedOutUntil(identity))
       throw new TokenInvalidError('signed-out')
     }
+    const expiresAt = expiryOf(identity.claims, this.#rules)
     const { getIdentity } = this.#trustedTeam(identity.claims.iss)
     if (this.#recheck !== Infinity && await getIdentity.isRevoked(identity, token, expiresAt, this.#recheck)) {
       this.#cache?.delete(token)

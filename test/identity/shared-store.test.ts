@@ -133,6 +133,21 @@ t.test('a sign-out is kept as long as its token is accepted', async t => {
   await expectRejected(t, late.app, token, 401, 'TOKEN_INVALID')
 })
 
+t.test('a sign-out that a strict registration learned holds for a lenient one, also when the store fails', async t => {
+  const { clock, team, store, a } = await startFleet(t)
+  const token = tokenOf(team, 'alice@acme.com', { expiresIn: '24h' })
+  await expectAdmitted(t, a.app, { method: 'POST', url: '/out', headers: bearing(token) })
+  const options = { teamDomain: team.domain, audience: AUD, store }
+  const app = createApp(t)
+  await app.register(cfAccess, { ...options, prefix: '/strict', maxTokenAge: '1h' })
+  await app.register(cfAccess, { ...options, prefix: '/lenient' })
+  for (const path of ['/strict', '/lenient']) app.get(path, async () => 'in')
+  await expectRejected(t, app, { url: '/strict', headers: bearing(token) }, 401, 'TOKEN_INVALID')
+  clock.move(2 * 3_600_000)
+  store.get = async () => { throw new Error('down') }
+  await expectRejected(t, app, { url: '/lenient', headers: bearing(token) }, 401, 'TOKEN_INVALID')
+})
+
 t.test('a verifier without Fastify learns of a sign-out too, and warns of a store that fails', async t => {
   const { team, store, a } = await startFleet(t)
   const token = tokenOf(team)
