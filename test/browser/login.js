@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { startBehindEdge } from '../../example/edge.js'
-import { freePort, launch } from '../fixtures/browser.js'
+import { launch } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 

@@ -7,7 +7,8 @@ import axe from 'axe-core'
 import Fastify from 'fastify'
 import cfAccess from 'fastify-cf-access'
 import { createAccessEdge } from 'fastify-cf-access/dev'
-import { freePort, launch } from '../fixtures/browser.js'
+import { launch } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 
 const moduleText = await readFile(fileURLToPath(import.meta.resolve('fastify-cf-access/browser')), 'utf8')
 

@@ -8,7 +8,8 @@ import Fastify from 'fastify'
 import cfAccess from 'fastify-cf-access'
 import { createAccessEdge } from 'fastify-cf-access/dev'
 import { createServer } from 'vite'
-import { freePort, launch } from '../fixtures/browser.js'
+import { launch } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
 

@@ -18,7 +18,7 @@ import pg from 'pg'
 import { accountOf, accounts } from '../../example/recipes/accounts/accounts.js'
 import { openPostgres } from '../../example/recipes/accounts/postgres.js'
 import { openSqlite } from '../../example/recipes/accounts/sqlite.js'
-import { freePort } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 import { startPostgres } from '../fixtures/postgres.js'
 
 /** @typedef {import('../../example/recipes/accounts/types.js').AccountStore} AccountStore */

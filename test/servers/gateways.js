@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import { WebSocket } from 'ws'
 import { forwardAuth } from '../../example/recipes/forward-auth.js'
-import { freePort } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 import {
   FORGED, namesIn, send, startCaddy, startNginx, startUpstream, testForgedHeaders, UPGRADE
 } from '../fixtures/gateway.js'

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test'
 import KeyvValkey from '@keyv/valkey'
 import { createAccessTeam } from 'fastify-cf-access/testing'
 import Keyv from 'keyv'
-import { freePort } from '../fixtures/browser.js'
+import { freePort } from '../fixtures/free-port.js'
 import { PROCESSES, startFleet, startStore } from '../fixtures/fleet.js'
 
 const AUDIENCE = 'f8612530c08484786e83e00ff7b549bc3763747beae55ec909cc28a6a56b81d1'
