@@ -21,3 +21,6 @@ export const RESERVED_PATH = '/cdn-cgi'
 
 /** Access's own endpoints are under this path, on the team domain and on every protected hostname. */
 export const ACCESS_PATH = `${RESERVED_PATH}/access`
+
+/** Where the Zero Trust dashboard shows the AUD tag of an application. */
+export const AUD_TAG_PLACE = 'Access controls > Applications > your application > Configure > Additional settings'

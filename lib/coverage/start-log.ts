@@ -1,5 +1,6 @@
 /** What a registration logs at start: what it guards, or why it probably guards nothing. */
 import type { FastifyInstance } from 'fastify'
+import { AUD_TAG_PLACE } from '../access/protocol.js'
 import { isLoopback } from '../access/team.js'
 import type { Registration } from '../registration.js'
 import type { Audience } from '../token/audience.js'
@@ -47,7 +48,7 @@ const EVERY_HOSTNAME = 'Each of the AUD tags in "audience" is accepted on every 
   'To accept each on its own hostname, write audience: { hostname: tag }.'
 
 const ODD_TAG = 'This does not look like an AUD tag, which has 64 hex digits in lower case. ' +
-  'It is in the Zero Trust dashboard: Access controls, Applications, your application, Basic information.'
+  `It is in the Zero Trust dashboard: ${AUD_TAG_PLACE}.`
 
 const MIDDLEWARE = 'Middleware of @fastify/middie or @fastify/express that was added before fastify-cf-access runs ' +
   'before it, for requests that are not authenticated. Register fastify-cf-access first ' +

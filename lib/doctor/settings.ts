@@ -1,4 +1,5 @@
 /** Checks the team and the AUD tags, as the plugin reads them. */
+import { AUD_TAG_PLACE } from '../access/protocol.js'
 import { isLoopback, TEAM_DOMAIN_TAKES, type Team } from '../access/team.js'
 import { readVariable } from '../from-env.js'
 import { TOKEN_READERS } from '../token-options.js'
@@ -91,8 +92,7 @@ function readTeamDomain (value: string): Finding<Team> {
 
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
-const WHERE = 'Copy the Application Audience (AUD) Tag, 64 hexadecimal characters: Zero Trust > Access controls > ' +
-  'Applications > your application > Configure > Additional settings.'
+const WHERE = `Copy the Application Audience (AUD) Tag, 64 hexadecimal characters: Zero Trust > ${AUD_TAG_PLACE}.`
 
 /** @param isReal whether the tags are Cloudflare's own, and not those of an emulator */
 function readTag (value: string, isReal: boolean): Finding<string> {
