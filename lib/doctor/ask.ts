@@ -15,6 +15,16 @@ export interface Reply {
   readonly at: number
 }
 
+/** Whether an answer rejects a request without a session or token. */
+export function isRejection (status: number): boolean {
+  return status === 401 || status === 403
+}
+
+/** The code of the plugin's own errors, if it is in the answer. */
+export function ownCodeIn (text: string): string | null {
+  return /FST_CF_ACCESS_[A-Z_]+/.exec(text)?.[0] ?? null
+}
+
 /**
  * Asks a URL without credentials, and follows no redirect.
  * @param wantsBody whether the body of an answer with this status is read

@@ -22,6 +22,11 @@ export function failed (name: string, text: string, todo: string): Check {
   return { name, ok: false, text, todo }
 }
 
+/** What to do about a check that another one has made fail. */
+export function correctFirst (name: string): string {
+  return `Correct what the check of the ${name} says first.`
+}
+
 /** A check that fails for what the plugin would reject a token for. */
 export function rejected (
   name: string, text: string, reason: CfAccessReason, todo: string = REASONS[reason].cure

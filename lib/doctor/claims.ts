@@ -62,7 +62,9 @@ function checkIdentity (claims: Json): Check {
   if (kind !== null) return passed('identity', KINDS[kind])
   const { sub, email, common_name: name, country } = claims
   const found = [
-    `sub is ${sub === '' ? 'empty' : describeForm(sub)}`, `email is ${describeForm(email)}`, `common_name is ${describeForm(name)}`,
+    `sub is ${sub === '' ? 'empty' : describeForm(sub)}`,
+    `email is ${describeForm(email)}`,
+    `common_name is ${describeForm(name)}`,
     `country is ${describeForm(country)}`
   ].join(', ')
   return rejected('identity', `The claims name no user, service token or certificate: ${found}.`, 'identity')

@@ -1,6 +1,6 @@
 /** Asks the app's public URL without a session: Access must answer, and by the settings. */
 import { ACCESS_PATH } from '../access/protocol.js'
-import { ask, type Reply } from './ask.js'
+import { ask, isRejection, ownCodeIn, type Reply } from './ask.js'
 import { failed, passed, rejected, type Check } from './check.js'
 import type { DoctorSettings } from './settings.js'
 import { troubleOf, type Env } from './trouble.js'
@@ -35,10 +35,6 @@ function targetOf ({ status, headers }: Reply, base: URL): URL | null {
   return URL.canParse(location, base.href) ? new URL(location, base) : null
 }
 
-function isRejection (status: number): boolean {
-  return status === 401 || status === 403
-}
-
 function checkRedirect (url: URL, target: URL, settings: DoctorSettings): Check {
   if (target.pathname.startsWith(LOGIN)) return checkLogin(url, target, settings)
   return target.hostname === url.hostname
@@ -58,10 +54,8 @@ function checkLogin (url: URL, target: URL, { teams, tags }: DoctorSettings): Ch
   return rejected('url', `${found}; ${wanted}.`, isTeam ? 'audience' : 'issuer')
 }
 
-const OWN_CODE = /FST_CF_ACCESS_[A-Z_]+/
-
 function checkAnswer (url: URL, { status, headers, text }: Reply): Check {
-  if (isRejection(status)) return checkRejection(url, status, headers, OWN_CODE.exec(text)?.[0])
+  if (isRejection(status)) return checkRejection(url, status, headers, ownCodeIn(text))
   if (status >= 500) {
     return failed('url', `${url.host} answers with status ${status} without a session.`,
       'Status 502 and above are often of Cloudflare: the origin or the tunnel is down. Else see the log of your app.')
@@ -69,8 +63,8 @@ function checkAnswer (url: URL, { status, headers, text }: Reply): Check {
   return unprotected(`${url.host} answers with status ${status} without a session.`)
 }
 
-function checkRejection (url: URL, status: number, headers: Headers, code: string | undefined): Check {
-  if (code !== undefined) {
+function checkRejection (url: URL, status: number, headers: Headers, code: string | null): Check {
+  if (code !== null) {
     return unprotected(`Your app itself answers with status ${status} and ${code}: the request came to it ` +
       `through ${url.host} without a token.`)
   }

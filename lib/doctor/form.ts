@@ -69,18 +69,22 @@ function countFault (token: string): string[] | null {
 /** Reads also a part that is not spelled as it must be. */
 function readPart (name: string, part: string): { value: Json | null, fault: string | null } {
   if (part === '') return { value: null, fault: `has an empty ${name}` }
-  const canonical = Buffer.from(part, 'base64url').toString('base64url')
-  const spelling = canonical === part ? null : `has a ${name} that is not canonical base64url`
+  const spelling = spellingFault(name, part)
   try {
-    return { value: readJsonObject(canonical, name), fault: spelling }
+    return { value: readJsonObject(canonical(part), name), fault: spelling }
   } catch {
     return { value: null, fault: spelling ?? `has a ${name} that is not a JSON object: it is cut off or was changed` }
   }
 }
 
 function signatureFault (part: string): string | null {
-  if (part === '') return 'has no signature'
-  return Buffer.from(part, 'base64url').toString('base64url') === part
-    ? null
-    : 'has a signature that is not canonical base64url'
+  return part === '' ? 'has no signature' : spellingFault('signature', part)
+}
+
+function spellingFault (name: string, part: string): string | null {
+  return canonical(part) === part ? null : `has a ${name} that is not canonical base64url`
+}
+
+function canonical (part: string): string {
+  return Buffer.from(part, 'base64url').toString('base64url')
 }

@@ -4,13 +4,12 @@ import { request as requestHttp, type ClientRequest, type IncomingMessage, type 
 import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
 import { AnswerTooLateError } from '../util/fetch-bounded.js'
-import { TIMEOUT } from './ask.js'
+import { isRejection, ownCodeIn, TIMEOUT } from './ask.js'
 import { failed, passed, type Check } from './check.js'
 import { troubleOf, type Trouble } from './trouble.js'
 
 interface OriginReply {
   readonly status: number
-  /** The code of the plugin's own errors, if it is in the answer. */
   readonly code: string | null
 }
 
@@ -24,7 +23,7 @@ export async function checkOrigin (origin: URL, url: URL): Promise<Check> {
 }
 
 function checkReply ({ host }: URL, { status, code }: OriginReply): Check {
-  if (status === 401 || status === 403 || isOwnRejection(code)) {
+  if (isRejection(status) || isOwnRejection(code)) {
     const answer = code === null ? `status ${status}` : `status ${status} and ${code}`
     return passed('origin', `The origin ${host} rejects a request without a token: ${answer}.`)
   }
@@ -90,5 +89,5 @@ async function findCode (response: IncomingMessage): Promise<string | null> {
     text += chunk
     if (text.length > MAX_READ) break
   }
-  return /FST_CF_ACCESS_[A-Z_]+/.exec(text)?.[0] ?? null
+  return ownCodeIn(text)
 }

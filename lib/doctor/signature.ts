@@ -3,7 +3,7 @@ import { verify } from 'node:crypto'
 import type { PublishedKey } from '../keys/jwks.js'
 import { isPlainHeader } from '../token/jws.js'
 import { isKid } from '../util/kid.js'
-import { failed, passed, rejected, type Check } from './check.js'
+import { correctFirst, failed, passed, rejected, type Check } from './check.js'
 import type { Json, TokenForm } from './form.js'
 import type { TeamKeys } from './keys.js'
 import { HEX, show } from './wording.js'
@@ -44,17 +44,15 @@ function checkKid (kid: unknown, key: PublishedKey | undefined, teams: readonly 
   const shown = show(kid, HEX)
   if (key !== undefined) return passed('kid', `The team publishes the key that the token names: ${shown}.`)
   return teams.every(({ keys }) => keys === null)
-    ? failed('kid', 'The key that the token names cannot be looked up without the keys of the team.', NO_KEYS)
+    ? failed('kid', 'The key that the token names cannot be looked up without the keys of the team.',
+      correctFirst('keys'))
     : rejected('kid', 'The team does not publish the key that the token names, which was rotated out or is of ' +
       `another team: ${shown}.`, 'kid')
 }
 
-const NO_KEYS = 'Correct what the check of the keys says first.'
-
 function verifySignature ({ signed, signature }: TokenForm, key: PublishedKey | undefined): Check {
   if (key === undefined) {
-    return failed('signature', 'The signature cannot be checked without its key.',
-      'Correct what the check of the kid says first.')
+    return failed('signature', 'The signature cannot be checked without its key.', correctFirst('kid'))
   }
   if (verify('RSA-SHA256', Buffer.from(signed, 'latin1'), key.key, signature)) {
     return passed('signature', 'The signature matches the key.')

@@ -1,5 +1,5 @@
 /** Checks a token, claim by claim. */
-import type { Check } from './check.js'
+import { correctFirst, type Check } from './check.js'
 import { checkClaims } from './claims.js'
 import { readForm } from './form.js'
 import { clockOf, type TeamKeys } from './keys.js'
@@ -26,6 +26,5 @@ export function checkToken (text: string, settings: DoctorSettings, teams: reado
  */
 function pointTo (cause: 'iss' | 'type', checks: Check[], claims: readonly Check[]): Check[] {
   if (claims.every(({ name, ok }) => name !== cause || ok)) return checks
-  const todo = `Correct what the check of the ${cause} says first.`
-  return checks.map(check => check.ok || check.name === cause ? check : { ...check, todo })
+  return checks.map(check => check.ok || check.name === cause ? check : { ...check, todo: correctFirst(cause) })
 }

@@ -2,10 +2,8 @@
 import { TokenExpiredError, TokenInvalidError } from '../errors.js'
 import { REASONS } from '../reasons.js'
 import { createVerifier } from '../verifier.js'
-import { failed, passed, rejected, type Check } from './check.js'
+import { correctFirst, failed, passed, rejected, type Check } from './check.js'
 import type { DoctorSettings } from './settings.js'
-
-const NO_KEYS = 'Correct what the check of the keys says first.'
 
 const WORDS = { user: 'a user', service: 'a service token', certificate: 'a client certificate' }
 
@@ -38,5 +36,6 @@ function rejection (error: unknown, faults: readonly Check[]): Check {
     return rejected('verdict', text, reason, faults.find(fault => fault.reason === reason)?.todo)
   }
   // Without `recheck` the only other error is the one for missing keys.
-  return failed('verdict', 'The plugin would answer with 503: it has no keys to verify this token with.', NO_KEYS)
+  const text = 'The plugin would answer with 503: it has no keys to verify this token with.'
+  return failed('verdict', text, correctFirst('keys'))
 }
